@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <ptflame/error.h>
+#include <ptflame/record_info.h>
+
+#include "base/arena.h"
+#include "base/hash_map.h"
+#include "base/reader.h"
+#include "base/thread_pool.h"
+#include "base/vec.h"
+
+static void error_keeps_context(void **state)
+{
+	struct ptf_error err = {0};
+
+	assert_int_equal(ptf_error_set_at(&err, PTF_EFORMAT, 0x20, "bad %s", "size"), -PTF_EFORMAT);
+	assert_int_equal(ptf_error_prepend(&err, "file"), -PTF_EFORMAT);
+	assert_string_equal(err.msg, "file: bad size (at offset 0x20)");
+	assert_int_equal(err.file_offset, 0x20);
+	assert_int_equal(ptf_error_set(NULL, PTF_EIO, "x"), -PTF_EIO);
+	assert_string_equal(ptf_error_text(-PTF_ENODATA), "no trace data");
+}
+
+static void reader_stops_at_the_end(void **state)
+{
+	static const uint8_t bytes[] = {1, 2, 3, 4, 5};
+	struct ptf_reader r = ptf_reader_make(bytes, sizeof(bytes));
+	size_t len;
+
+	assert_int_equal(ptf_reader_u32(&r), 0x04030201);
+	assert_false(r.failed);
+	assert_int_equal(ptf_reader_u16(&r), 0);
+	assert_true(r.failed);
+	assert_int_equal(ptf_reader_left(&r), 1);
+	assert_null(ptf_reader_string(&r, 2, &len));
+	assert_null(ptf_reader_bytes(&r, SIZE_MAX));
+}
+
+static void arena_gives_zeroed_aligned_memory(void **state)
+{
+	struct ptf_arena arena = {0};
+
+	for (size_t size = 1; size < 200000; size = size * 3 + 1) {
+		uint8_t *at = ptf_arena_alloc(&arena, size);
+
+		assert_non_null(at);
+		assert_int_equal((uintptr_t)at % 16, 0);
+		for (size_t i = 0; i < size; i++)
+			assert_int_equal(at[i], 0);
+		memset(at, 0xff, size);
+	}
+	assert_null(ptf_arena_alloc(&arena, SIZE_MAX - 3));
+	assert_string_equal(ptf_arena_strndup(&arena, "abcdef", 3), "abc");
+	ptf_arena_release(&arena);
+	ptf_arena_release(&arena);
+}
+
+static void map_holds_what_was_put(void **state)
+{
+	struct ptf_hash_map map = {0};
+	bool made;
+
+	assert_null(ptf_hash_map_find(&map, 0));
+	for (uint64_t key = 0; key < 10000; key++)
+		*ptf_hash_map_at(&map, key * 4096, NULL) = key;
+	assert_int_equal(map.n, 10000);
+	for (uint64_t key = 0; key < 10000; key++)
+		assert_int_equal(*ptf_hash_map_find(&map, key * 4096), key);
+	assert_null(ptf_hash_map_find(&map, 1));
+	ptf_hash_map_at(&map, 4096, &made);
+	assert_false(made);
+	ptf_hash_map_release(&map);
+}
+
+struct order_check {
+	size_t next;
+	size_t stop_at;
+};
+
+static void *order_work(void *context, unsigned worker, size_t job)
+{
+	if (job % 7 == 0)
+		usleep(200);
+	return (void *)(uintptr_t)(job + 1);
+}
+
+static int order_done(void *context, size_t job, void *result)
+{
+	struct order_check *check = context;
+
+	assert_int_equal(job, check->next++);
+	assert_int_equal((uintptr_t)result, job + 1);
+	return job == check->stop_at ? -PTF_EIO : 0;
+}
+
+static void jobs_come_back_in_order(void **state)
+{
+	for (unsigned threads = 1; threads <= 4; threads++) {
+		struct order_check check = {.stop_at = SIZE_MAX};
+		struct ptf_jobs jobs = {order_work, order_done, NULL, &check};
+
+		assert_int_equal(ptf_jobs_run(&jobs, 500, threads), 0);
+		assert_int_equal(check.next, 500);
+		check = (struct order_check){.stop_at = 100};
+		assert_int_equal(ptf_jobs_run(&jobs, 500, threads), -PTF_EIO);
+		assert_int_equal(check.next, 101);
+	}
+}
+
+static void record_info_survives(void **state)
+{
+	struct ptf_record_info info = {.start_ns = 5, .end_ns = 9, .simulated = true,
+		.clock = PTF_SIM_CLOCK_INSN, .dilation = 10.5, .switches = true};
+	struct ptf_record_info got;
+	uint8_t bytes[PTF_RECORD_INFO_SIZE];
+
+	ptf_record_info_encode(&info, bytes);
+	assert_int_equal(ptf_record_info_decode(&got, bytes, sizeof(bytes)), 0);
+	assert_int_equal(got.end_ns, 9);
+	assert_true(got.simulated && got.switches && !got.lossy);
+	assert_int_equal(got.clock, PTF_SIM_CLOCK_INSN);
+	assert_true(got.dilation == 10.5);
+	assert_int_equal(ptf_record_info_decode(&got, bytes, sizeof(bytes) - 1), -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(error_keeps_context),
+		cmocka_unit_test(reader_stops_at_the_end),
+		cmocka_unit_test(arena_gives_zeroed_aligned_memory),
+		cmocka_unit_test(map_holds_what_was_put),
+		cmocka_unit_test(jobs_come_back_in_order),
+		cmocka_unit_test(record_info_survives),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

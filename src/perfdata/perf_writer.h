@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Writes a perf.data file that perf itself decodes: `perf script --itrace=cr` is the proof.
+ *
+ * Order of calls: create, add_attr for each event, then records and AUX data in any order, then
+ * finish. Everything goes to a temporary name beside the target; finish renames it, moving an
+ * existing file to NAME.old, so that a reader never sees half a file. destroy without finish
+ * removes the temporary file.
+ */
+#ifndef PTF_PERF_WRITER_H
+#define PTF_PERF_WRITER_H
+
+#include <linux/perf_event.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <ptflame/error.h>
+
+#include "perfdata/perf_record.h"
+
+struct ptf_perf_writer;
+
+/* Strings may be NULL (feature left out). */
+struct ptf_perf_features {
+	const char *hostname, *os_release, *arch, *cpuid, *cpu_desc;
+	uint32_t nr_cpus;
+	int argc;                /* command line */
+	const char *const *argv; /* argc strings */
+	const uint8_t *ptflame;  /* content of feature 255 */
+	size_t ptflame_size;     /* bytes */
+};
+
+int ptf_perf_writer_create(struct ptf_perf_writer **writer, const char *path,
+	struct ptf_error *err);
+void ptf_perf_writer_destroy(struct ptf_perf_writer *writer);
+
+/* Adds an event. name goes to EVENT_DESC; ids are its event ids (a per-thread or per-CPU event has one for
+ * each; at least one). All attrs must share sample_type and sample_id_all (records' sample_id is
+ * written by it). Before the first record. */
+int ptf_perf_writer_add_attr(struct ptf_perf_writer *writer, const struct perf_event_attr *attr,
+	const char *name, const uint64_t *ids, size_t n_ids, struct ptf_error *err);
+
+/* Writes one record of the kinds MMAP2, COMM, FORK, EXIT, SWITCH, SWITCH_CPU_WIDE, AUX,
+ * ITRACE_START, LOST, AUXTRACE_INFO, TIME_CONV, ID_INDEX is written by finish when needed,
+ * THREAD_MAP (from `map.count` = 1: the sid's tid), FINISHED_ROUND, SAMPLE (with callchain).
+ * The sample_id is taken from record->sid. */
+int ptf_perf_writer_record(struct ptf_perf_writer *writer, const struct ptf_record *record,
+	struct ptf_error *err);
+
+/* A record as the kernel wrote it into a ring buffer (header included), copied as it is. */
+int ptf_perf_writer_raw(struct ptf_perf_writer *writer, const void *record, size_t size,
+	struct ptf_error *err);
+
+/* A PERF_RECORD_AUXTRACE with its data, chunk->bytes; indexed in the AUXTRACE feature. */
+int ptf_perf_writer_auxtrace(struct ptf_perf_writer *writer, const struct ptf_aux_chunk *chunk,
+	struct ptf_error *err);
+
+/* Writes the feature sections and the header, flushes, renames. *bytes (may be NULL): file size. */
+int ptf_perf_writer_finish(struct ptf_perf_writer *writer, const struct ptf_perf_features *features,
+	uint64_t *bytes, struct ptf_error *err);
+
+#endif
