@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Profile: the result of decoding a trace, read by every output format.
+ *
+ * All of it is owned by the profile and constant once made.
+ */
+#ifndef PTF_PROFILE_H
+#define PTF_PROFILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "stack/call_tree.h"
+#include "stack/latency.h"
+#include "symbol/function_table.h"
+
+struct ptf_profile_window {
+	uint64_t start_ns, end_ns; /* perf clock of the recording */
+	bool timed;                /* the trace has timing; if not, all ns values are 0 and meaningless */
+	bool simulated;            /* simulated PT */
+	double dilation;           /* simulated / native CPU time; 0 unknown or not simulated */
+	bool switches;             /* context switches were recorded: off and kernel are told apart */
+	uint64_t resolution_ns;    /* median distance of time anchors */
+};
+
+struct ptf_profile_decode {
+	const char *engine;    /* "libipt", "perf-script" */
+	uint64_t aux_bytes, instructions, calls, returns; /* raw counts, before any stack rule */
+	uint64_t psbs, overflows, errors;
+	uint64_t lost_ns, lost_bytes;
+	double seconds;        /* wall-clock time that decoding took */
+};
+
+struct ptf_profile_thread {
+	int32_t pid, tid;
+	const char *comm;          /* last name, "" unknown */
+	const char *process_comm;  /* last name of the process's main thread, "" unknown */
+	uint64_t start_ns, end_ns; /* life inside the window */
+	uint64_t states[PTF_STATES]; /* ns; their sum is end_ns - start_ns */
+	struct ptf_call_tree tree; /* root's children: the outermost frames */
+};
+
+/* How often something noteworthy happened, for --stats; name and text are static strings. */
+struct ptf_profile_stat {
+	const char *name; /* "longjmp", "aux_gap", "skipped_records", ... */
+	const char *text; /* one line of explanation */
+	uint64_t count;
+};
+
+/* Code that could not be decoded. */
+struct ptf_profile_missing {
+	const char *path;    /* module */
+	const char *problem; /* "no such file", "build-id differs", ... */
+	uint64_t errors;     /* decode errors there */
+};
+
+struct ptf_profile {
+	struct ptf_arena arena;
+	struct ptf_profile_window window;
+	struct ptf_profile_decode decode;
+	struct ptf_profile_thread *threads; /* by pid, tid */
+	size_t n_threads;
+	struct ptf_function_table *functions; /* owned */
+	struct ptf_latency **latency;    /* by function id, NULL: no timed call; functions' count entries */
+	struct ptf_profile_stat *stats;
+	size_t n_stats;
+	struct ptf_profile_missing *missing;
+	size_t n_missing;
+};
+
+void ptf_profile_destroy(struct ptf_profile *profile);
+
+/* Totals of one function over all threads (of a pid/tid filter applied when decoding). */
+struct ptf_profile_function {
+	const struct ptf_function *function;
+	uint64_t calls, jump_calls, partial_calls, timed_calls, insns;
+	uint64_t self[PTF_STATES]; /* ns with this function on top */
+	uint64_t total_ns;         /* ns with it anywhere on the stack, recursion counted once */
+	const struct ptf_latency *latency; /* or NULL */
+};
+
+/* One entry for each function that occurs in a tree, sorted by self time (then instructions,
+ * calls, name, address) descending. The time of empty stacks is the entry of [unknown]. The array is
+ * malloc'ed, *n entries; NULL when out of memory. */
+struct ptf_profile_function *ptf_profile_functions(const struct ptf_profile *profile, size_t *n);
+
+#endif
