@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Signals that a program sends to itself: nested handlers, one on an alternate stack, and handlers
+ * left by siglongjmp. Built without SSE: some simulators enter handlers with the stack misaligned.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "program.h"
+
+static sigjmp_buf out;
+static char alternate_stack[64 * 1024] __attribute__((aligned(64)));
+static volatile unsigned long seen;
+
+COUNTER(on_outer);
+COUNTER(on_inner);
+COUNTER(on_alternate);
+COUNTER(on_escape);
+COUNTER(handler_work);
+COUNTER(send);
+COUNTER(nested_round);
+COUNTER(escape_round);
+COUNTER(escape_from);
+
+TRACED static void send(int sig)
+{
+	ENTER(send);
+	syscall(SYS_tgkill, getpid(), (int)syscall(SYS_gettid), sig);
+	KEEP(sig);
+}
+
+TRACED static void handler_work(unsigned n)
+{
+	ENTER(handler_work);
+	for (unsigned i = 0; i < n; i++)
+		seen = seen + 1;
+}
+
+TRACED static void on_inner(int sig)
+{
+	ENTER(on_inner);
+	handler_work(3);
+	KEEP(sig);
+}
+
+TRACED static void on_outer(int sig)
+{
+	ENTER(on_outer);
+	handler_work(2);
+	send(SIGUSR2);
+	handler_work(2);
+	KEEP(sig);
+}
+
+TRACED static void on_alternate(int sig)
+{
+	char here;
+
+	ENTER(on_alternate);
+	if (&here < alternate_stack || &here >= alternate_stack + sizeof alternate_stack)
+		__builtin_trap();
+	handler_work(5);
+	KEEP(sig);
+}
+
+TRACED static void on_escape(int sig)
+{
+	ENTER(on_escape);
+	handler_work(1);
+	siglongjmp(out, sig);
+}
+
+TRACED static void nested_round(void)
+{
+	ENTER(nested_round);
+	send(SIGUSR1);
+	send(SIGHUP);
+	handler_work(1);
+}
+
+TRACED static void escape_from(unsigned depth)
+{
+	ENTER(escape_from);
+	if (depth == 0)
+		send(SIGTERM);
+	else
+		escape_from(depth - 1);
+	KEEP(depth);
+}
+
+TRACED static void escape_round(void)
+{
+	ENTER(escape_round);
+	if (sigsetjmp(out, 1) == 0)
+		escape_from(6);
+	handler_work(1);
+}
+
+static void handle(int sig, void (*handler)(int), int flags)
+{
+	struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
+
+	sigaction(sig, &action, NULL);
+}
+
+int main(void)
+{
+	stack_t stack = {.ss_sp = alternate_stack, .ss_size = sizeof alternate_stack};
+
+	if (sigaltstack(&stack, NULL) != 0)
+		return 1;
+	handle(SIGUSR1, on_outer, 0);
+	handle(SIGUSR2, on_inner, 0);
+	handle(SIGHUP, on_alternate, SA_ONSTACK);
+	handle(SIGTERM, on_escape, 0);
+	for (int i = 0; i < 20; i++) {
+		nested_round();
+		escape_round();
+	}
+	printf("result %lu\n", seen);
+	PRINT_CALLS(nested_round);
+	PRINT_CALLS(escape_round);
+	PRINT_CALLS(escape_from);
+	PRINT_CALLS(send);
+	PRINT_CALLS(on_outer);
+	PRINT_CALLS(on_inner);
+	PRINT_CALLS(on_alternate);
+	PRINT_CALLS(on_escape);
+	PRINT_CALLS(handler_work);
+	PRINT_THREADS(1);
+	return 0;
+}
