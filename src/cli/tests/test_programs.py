@@ -1,0 +1,293 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Every test program, recorded once with the instruction clock and looked at from all sides:
+
+    SimulatorAlone   perf decodes the recording without an error, and counts the calls that the
+                     program counted itself: the recording is right, whatever `report` says
+    PerfCalls        `report` counts as many call instructions into every function as perf
+    OwnCounters      `report` counts the entries that the program counted itself
+    Accounting       the sums of the report hold, and the threads are those that ran
+
+PTF_VARIANT=static or dynamic runs one half, PTF_PROGRAMS=NAME,NAME a selection.
+"""
+
+import collections
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import ptf_testlib as lib
+
+# Functions that are not, or not only, entered by a call instruction: perf's calls say nothing of
+# their number.
+NOT_BY_CALL = {
+    "tailcalls": {"chain_add", "chain_mul", "chain_rotate", "is_even", "is_odd"},
+    "faults": {"on_segv", "on_ill"},
+    "signals": {"on_outer", "on_inner", "on_alternate", "on_escape"},
+    "timer": {"on_alarm"},
+    "idioms": {"target"},
+    # fiber_entry is entered by a return; it calls fiber_task.
+}
+
+_variant = os.environ.get("PTF_VARIANT")
+_names = os.environ.get("PTF_PROGRAMS")
+PROGRAMS = lib.programs(
+    _names.split(",") if _names else None, lambda p: _variant in (None, "", p.variant)
+)
+
+
+class Recording:
+    """A program's recording and what was found in it, each made when first asked for."""
+
+    directory = None
+    made = {}
+
+    @classmethod
+    def of(cls, program):
+        if program.file not in cls.made:
+            cls.made[program.file] = cls(program)
+        return cls.made[program.file]
+
+    def __init__(self, program):
+        self.program = program
+        self.path = os.path.join(Recording.directory, program.file + ".data")
+        self.failure = self._perf = self._report = None
+        try:
+            self.truth = lib.Truth(lib.record(self.path, program.command))
+        except AssertionError as failure:
+            self.failure = failure
+
+    def ready(self):
+        if self.failure:
+            raise AssertionError(f"{self.program}: not recorded: {self.failure}")
+        return self
+
+    @property
+    def perf(self):
+        if not self._perf:
+            self._perf = lib.PerfScript(self.path)
+        return self._perf
+
+    @property
+    def report(self):
+        if not self._report:
+            self._report = lib.report_json(self.path)
+        return self._report
+
+
+def setUpModule():
+    lib.need_simulator()
+    Recording.directory = tempfile.mkdtemp(prefix="ptflame-test-")
+    if os.environ.get("PTF_KEEP"):
+        print(f"recordings: {Recording.directory}", file=sys.stderr)
+    else:
+        unittest.addModuleCleanup(shutil.rmtree, Recording.directory)
+
+
+def table(lines, limit=40):
+    more = [f"... and {len(lines) - limit} more"] if len(lines) > limit else []
+    return "\n".join(lines[:limit] + more)
+
+
+def counts_diff(title, names, ours, theirs, others="perf"):
+    """Lines for every key whose counts differ."""
+    lines = []
+    for key in sorted(set(ours) | set(theirs), key=str):
+        if ours[key] != theirs[key]:
+            lines.append(f"  {names.get(key, '?')} {key}: ptflame {ours[key]}, "
+                         f"{others} {theirs[key]}")
+    return [f"{title}: {len(lines)} of {len(set(ours) | set(theirs))} differ", *lines] if lines else []
+
+
+class EveryProgram(unittest.TestCase):
+    def each(self, check):
+        for program in PROGRAMS:
+            with self.subTest(program=program.file):
+                check(Recording.of(program).ready())
+
+
+class SimulatorAlone(EveryProgram):
+    def test_perf_decodes_without_error(self):
+        self.each(self.decodes)
+
+    def decodes(self, recording):
+        perf = recording.perf
+        self.assertEqual(perf.errors[:10], [], "perf finds errors")
+        self.assertEqual(perf.odd[:10], [], "lines of perf script that nobody understands")
+        self.assertGreater(perf.branches, 100)
+
+    def test_perf_counts_what_the_program_counted(self):
+        self.each(self.counts)
+
+    def counts(self, recording):
+        program, truth = recording.program, recording.truth
+        seen = collections.Counter()
+        for branch, n in recording.perf.calls.items():
+            # A call from within to a place inside is no call of the function.
+            if branch.to_symoff == 0:
+                seen[branch.to_sym] += n
+        self.assertTrue(truth.calls, "the program counted nothing")
+        for name, count in truth.calls.items():
+            if name not in NOT_BY_CALL.get(program.name, ()):
+                self.assertEqual(seen[name], count, f"calls of {name} in {program}")
+
+    def test_perf_sees_every_thread(self):
+        self.each(self.threads)
+
+    def threads(self, recording):
+        tids = {branch.tid for branch in recording.perf.calls}
+        self.assertEqual(len(tids), recording.truth.threads)
+
+
+def perf_entries(recording):
+    """Perf's calls by entry: ({(dso, vaddr): lines}, {(dso, vaddr): name}, trouble)."""
+    space = lib.AddressSpace(recording.path)
+    counts, names, trouble = collections.Counter(), {}, []
+    for branch, n in recording.perf.calls.items():
+        if branch.addr == 0:  # traced no further: not entered
+            continue
+        inside = (branch.sym, branch.dso) == (branch.to_sym, branch.to_dso)
+        if branch.to_sym != "[unknown]" and branch.to_symoff and inside:
+            continue  # to a label of its own, as position-independent code and retpolines do
+        vaddr = space.vaddr(branch.addr, branch.to_dso)
+        if vaddr is None:
+            trouble.append(f"  {n} calls to {branch.addr:#x} ({branch.to_dso}): mapped nowhere")
+            continue
+        key = (branch.to_dso, hex(vaddr - branch.to_symoff))
+        counts[key] += n
+        names[key] = branch.to_sym
+    return counts, names, trouble
+
+
+def bare(name):
+    """A C++ name without parameters, return type and version: perf shows it so."""
+    name = re.sub(r"@@?(?!plt).*$", "", name)
+    name = re.sub(r" \[clone .*\]$", "", name)
+    name = re.sub(r"^non-virtual thunk to ", "", name)
+    depth, cut = 0, len(name)
+    for i in range(len(name) - 1, -1, -1):  # the last group of parentheses at the outer level
+        depth += {")": 1, "(": -1}.get(name[i], 0)
+        if name[i] == "(" and depth == 0 and not name.startswith("(anonymous namespace)", i):
+            cut = i
+            break
+    return name[:cut]
+
+
+def demangled(name):
+    if not name.startswith("_Z"):
+        return name
+    return subprocess.run(["c++filt", name], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def same_name(ours, theirs):
+    if theirs == "[unknown]":
+        return ours.startswith("[")
+    return ours == theirs or bare(demangled(ours)) == bare(demangled(theirs))
+
+
+class PerfCalls(EveryProgram):
+    def test_calls_of_every_function(self):
+        self.each(self.calls)
+
+    def calls(self, recording):
+        theirs, names, trouble = perf_entries(recording)
+        ours, misnamed = collections.Counter(), []
+        for function in recording.report["functions"]:
+            n = function["calls"] - function["jump_calls"]
+            key = (function["module"], function["address"])
+            if n or key in theirs:
+                ours[key] += n
+            if key in names and not same_name(function["name"], names[key]):
+                misnamed.append(f"  {key}: ptflame {function['name']}, perf {names[key]}")
+            names.setdefault(key, function["name"])
+        self.assertGreater(len(theirs), 5)
+        wrong = trouble + counts_diff("calls per function", names, ours, theirs)
+        if misnamed:
+            wrong += ["names:", *misnamed]
+        self.assertEqual(wrong, [], f"{recording.program}:\n{table(wrong)}")
+
+    def test_sum_of_calls_and_returns(self):
+        self.each(self.raw)
+
+    def raw(self, recording):
+        perf, decode = recording.perf, recording.report["decode"]
+        self.assertEqual(decode["calls"], sum(perf.calls.values()), "decode.calls against perf's")
+        self.assertEqual(decode["returns"], perf.returns, "decode.returns against perf's")
+        self.assertEqual(decode["errors"], 0)
+        self.assertEqual(decode["overflows"], 0)
+        self.assertEqual(decode["lost_ns"], 0)
+
+
+class OwnCounters(EveryProgram):
+    def test_entries(self):
+        self.each(self.entries)
+
+    def entries(self, recording):
+        seen = collections.Counter()
+        for function in recording.report["functions"]:
+            if os.path.basename(function["module"]) in (
+                recording.program.file, "libtiny_plugin.so"
+            ):
+                seen[bare(function["name"])] += function["calls"]
+        names = {name: name for name in recording.truth.calls}
+        known = collections.Counter({name: seen[name] for name in names})
+        wrong = counts_diff("entries", names, known, collections.Counter(recording.truth.calls),
+                            "the program")
+        self.assertTrue(names, "the program counted nothing")
+        self.assertEqual(wrong, [], f"{recording.program}:\n{table(wrong)}")
+
+    def test_cold_parts_are_no_functions(self):
+        self.each(self.cold)
+
+    def cold(self, recording):
+        cold = [f["name"] for f in recording.report["functions"]
+                if f["name"].endswith(".cold") and f["calls"]]
+        self.assertEqual(cold, [])
+
+
+class Accounting(EveryProgram):
+    def test_sums(self):
+        self.each(self.sums)
+
+    def sums(self, recording):
+        wrong = lib.identity_errors(recording.report)
+        self.assertEqual(wrong, [], f"{recording.program}:\n{table(wrong)}")
+        self.assertGreater(sum(t["wall_ns"] for t in recording.report["threads"]), 0)
+
+    def test_window_is_simulated(self):
+        self.each(self.window)
+
+    def window(self, recording):
+        window = recording.report["window"]
+        self.assertIs(window["simulated"], True)
+        self.assertIs(window["switches"], False)
+
+    def test_threads(self):
+        self.each(self.threads)
+
+    def threads(self, recording):
+        program, truth = recording.program, recording.truth
+        threads = recording.report["threads"]
+        self.assertEqual(len(threads), truth.threads, f"threads of {program}")
+        self.assertEqual(len({t["tid"] for t in threads}), len(threads), "tids are unique")
+        self.assertEqual(len({t["pid"] for t in threads}), program.processes, "processes")
+        names = collections.Counter(t["comm"] for t in threads)
+        expected = collections.Counter(truth.names)
+        expected[program.comm] += truth.threads - sum(truth.names.values())
+        self.assertEqual(names, expected, f"thread names of {program}")
+
+    def test_all_instructions_belong_to_functions(self):
+        self.each(self.instructions)
+
+    def instructions(self, recording):
+        report = recording.report
+        self.assertEqual(sum(f["instructions"] for f in report["functions"]),
+                         report["decode"]["instructions"])
+
+
+if __name__ == "__main__":
+    lib.main()
