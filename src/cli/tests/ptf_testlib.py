@@ -17,7 +17,6 @@ import contextlib
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import struct
@@ -209,23 +208,14 @@ def wait_until(condition, timeout=20, interval=0.05, what="condition"):
 
 
 def limited_run(command, cpu_seconds, timeout, **options):
-    """Runs a command and measures it alone: (CompletedProcess-like, seconds of CPU, peak bytes).
-    A process that goes on using the CPU past twice the limit is ended by the kernel (SIGXCPU)."""
-
-    def limit():
-        most = int(cpu_seconds * 2) + 1
-        resource.setrlimit(resource.RLIMIT_CPU, (most, most + 1))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
+    """Runs a command and measures it alone: (CompletedProcess, seconds of CPU, peak bytes). The
+    kernel ends a process that uses twice the allowed CPU time (SIGXCPU), and we one that is not
+    done after `timeout` seconds (SIGKILL)."""
+    limits = ["prlimit", f"--cpu={int(cpu_seconds * 2) + 1}", "--core=0", "--"]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            preexec_fn=limit,
-            start_new_session=True,
-            **options,
+            limits + command, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+            start_new_session=True, **options
         )
         timer = threading.Timer(timeout, kill_group, (process,))
         timer.start()
@@ -427,21 +417,35 @@ class PerfData:
                 self.features[bit] = Section(*struct.unpack_from("<QQ", self.bytes, at))
                 at += 16
 
+    def aux_ranges(self):
+        """(first, end) offsets of AUX data in the file."""
+        found = []
+        for at, kind, record in self._walk():
+            if kind == RECORD_AUXTRACE:
+                first = at + len(record)
+                found.append((first, first + struct.unpack_from("<Q", record, 8)[0]))
+        return found
+
     def records(self):
         """(type, misc, record's bytes, AUX bytes behind it) in file order."""
+        for at, kind, record in self._walk():
+            misc, aux = struct.unpack_from("<H", record, 4)[0], b""
+            if kind == RECORD_AUXTRACE:
+                first = at + len(record)
+                aux = self.bytes[first : first + struct.unpack_from("<Q", record, 8)[0]]
+            yield kind, misc, record, aux
+
+    def _walk(self):
         at, end = self.data.offset, self.data.offset + self.data.size
         while at + 8 <= end:
-            kind, misc, size = struct.unpack_from("<IHH", self.bytes, at)
+            kind, _, size = struct.unpack_from("<IHH", self.bytes, at)
             if size < 8:
                 raise ValueError(f"record of {size} bytes at {at}")
             record = self.bytes[at : at + size]
+            yield at, kind, record
             at += size
-            aux = b""
             if kind == RECORD_AUXTRACE:
-                length, = struct.unpack_from("<Q", record, 8)
-                aux = self.bytes[at : at + length]
-                at += length
-            yield kind, misc, record, aux
+                at += struct.unpack_from("<Q", record, 8)[0]
 
     def data_bytes(self):
         return self.bytes[self.data.offset : self.data.offset + self.data.size]

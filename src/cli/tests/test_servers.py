@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Programs that people run: a Redis server under load, attached to and detached from, and sqlite3
+recorded from its start."""
+
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+
+import ptf_testlib as lib
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Redis(lib.TestCase):
+    SECONDS = 2
+
+    @classmethod
+    def setUpClass(cls):
+        lib.need_simulator()
+        for name in ("redis-server", "redis-cli", "redis-benchmark"):
+            lib.need_program(name)
+
+    def info(self, section):
+        text = lib.run(["redis-cli", "-p", str(self.port), "info", section], timeout=20,
+                       check=False).stdout
+        return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+    def commands_done(self):
+        return int(self.info("stats")["total_commands_processed"])
+
+    @contextlib.contextmanager
+    def server(self):
+        self.port = free_port()
+        command = [lib.PTFLAME, "sim", "--", "redis-server", "--port", str(self.port),
+                   "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+                   "--io-threads", "2", "--dir", self.dir]
+        with open(self.file("server.log"), "w") as log, \
+                lib.background(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as process:
+            def ready():
+                if process.poll() is not None:
+                    with open(self.file("server.log")) as text:
+                        self.fail(f"redis-server ended:\n{lib.tail(text.read())}")
+                return "process_id" in self.info("server")
+
+            lib.wait_until(ready, timeout=60, what="redis-server to answer")
+            yield int(self.info("server")["process_id"])
+
+    def load(self):
+        return lib.background(
+            ["redis-benchmark", "-p", str(self.port), "-t", "set,get,lpush", "-n", "100000000",
+             "-c", "8", "-q"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def record(self):
+        """Records a server under load: (file, pid, upper limit of commands in the window)."""
+        data = self.file("redis.data")
+        with self.server() as pid, self.load():
+            start = self.commands_done()
+            lib.wait_until(lambda: self.commands_done() > start + 100, what="load")
+            before = self.commands_done()
+            lib.run([lib.PTFLAME, "record", "-p", str(pid), "-d", str(self.SECONDS), "-o", data],
+                    timeout=120)
+            after = self.commands_done()
+            lib.wait_until(lambda: self.commands_done() > after + 100, what="load after recording")
+        return data, pid, after - before
+
+    def test_under_load(self):
+        data, pid, most = self.record()
+        report = lib.report_json(data)
+        stacks = lib.report_folded(data)
+        with self.subTest("accounting"):
+            self.assertEqual(lib.identity_errors(report), [])
+            length = report["window"]["end_ns"] - report["window"]["start_ns"]
+            self.assertGreater(length, (self.SECONDS - 0.1) * 1e9)
+            self.assertLess(length, (self.SECONDS + 1.5) * 1e9)
+            self.assertEqual(report["decode"]["errors"], 0)
+            self.assertEqual({t["pid"] for t in report["threads"]}, {pid})
+            self.assertEqual(sum(v for _, v in stacks),
+                             sum(t["wall_ns"] for t in report["threads"]))
+        with self.subTest("thread names"):
+            names = {t["comm"] for t in report["threads"]}
+            self.assertIn("redis-server", names)
+            self.assertIn("io_thd_1", names)
+            self.assertEqual(len([n for n in names if n.startswith("bio_")]), 3, names)
+            self.assertEqual([n for n in names if "qemu" in n], [])
+            self.assertLessEqual({frames[0] for frames, _ in stacks}, names)
+        with self.subTest("stacks"):
+            self.stacks(stacks)
+        with self.subTest("counts"):
+            calls = {f["name"]: f["calls"] for f in report["functions"]}
+            self.assertGreater(calls["processCommand"], 0)
+            self.assertLessEqual(calls["processCommand"], most)
+            self.assertGreater(calls["setCommand"] + calls.get("getCommand", 0), 0)
+
+    def stacks(self, stacks):
+        main = [(frames, v) for frames, v in stacks if frames[0] == "redis-server"]
+        self.assertTrue(main)
+        total = sum(v for _, v in main)
+        in_loop = sum(v for frames, v in main if "aeMain" in frames)
+        self.assertGreater(in_loop, total * 0.9, "time of the main thread in its event loop")
+        commands = [frames for frames, _ in main if "setCommand" in frames]
+        self.assertTrue(commands, "no stack with setCommand")
+        for frames in commands:
+            order = [frames.index(f) for f in ("aeProcessEvents", "processCommand", "call",
+                                               "setCommand") if f in frames]
+            self.assertEqual(len(order), 4, frames)
+            self.assertEqual(order, sorted(order), frames)
+
+    def test_waits_and_formats(self):
+        """The formats agree: what is off the CPU in JSON is off the CPU in folded stacks."""
+        data, _, _ = self.record()
+        report = lib.report_json(data)
+        off = lib.report_folded(data, "--weight", "off")
+        self.assertEqual(sum(v for _, v in off), sum(t["off_ns"] for t in report["threads"]))
+        calls = lib.report_folded(data, "--weight", "calls")
+        self.assertEqual(sum(v for _, v in calls), sum(f["calls"] for f in report["functions"]))
+
+
+SQL = """create table t(a integer primary key, b text);
+with recursive n(i) as (select 1 union all select i + 1 from n where i < 500)
+insert into t select i, 'row ' || i from n;
+select count(*), sum(a), max(b) from t where b like '%7%';"""
+
+
+class Sqlite(lib.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        lib.need_simulator()
+        lib.need_program("sqlite3")
+
+    def test_from_start_to_end(self):
+        command = ["sqlite3", ":memory:", SQL]
+        data = self.file("sqlite.data")
+        printed = lib.record(data, command, clock="real")
+        self.assertEqual(printed, lib.run(command).stdout, "the program must not notice")
+        report = lib.report_json(data)
+        self.assertEqual(lib.identity_errors(report), [])
+        self.assertEqual([t["comm"] for t in report["threads"]], ["sqlite3"])
+        self.assertEqual(report["decode"]["errors"], 0)
+        calls = {f["name"]: f["calls"] for f in report["functions"]}
+        self.assertGreaterEqual(calls["sqlite3_step"], 3)
+        self.assertEqual(calls["sqlite3_open_v2"], 1)
+        stacks = [frames for frames, _ in lib.report_folded(data) if "sqlite3_step" in frames]
+        self.assertTrue(stacks)
+        for frames in stacks:
+            self.assertIn("__libc_start_main", " ".join(frames[: frames.index("sqlite3_step")]))
+
+    def test_status_is_the_commands(self):
+        data = self.file("sqlite.data")
+        command = ["sqlite3", ":memory:", "select nonsense"]
+        result = lib.run([lib.PTFLAME, "record", "--backend", "sim", "-o", data, "--", *command],
+                         check=False)
+        self.assertEqual(result.returncode, lib.run(command, check=False).returncode)
+        self.assertIn("nonsense", result.stderr)
+        self.assertTrue(lib.report_folded(data))
+
+
+if __name__ == "__main__":
+    lib.main()
