@@ -24,7 +24,6 @@ static void push_frame(struct line *line, const struct ptf_view_node *node, bool
 	if (line->starts.n > 1)
 		ptf_text_append(&line->path, ";", 1);
 	ptf_text_append_frame(&line->path, node, annotate, ptf_text_append_folded);
-	line->failed |= line->path.failed;
 }
 
 static void pop_frames(struct line *line, unsigned n)
@@ -38,13 +37,13 @@ static void pop_frames(struct line *line, unsigned n)
 static void write_stacks(
         const struct ptf_profile_view *view, struct line *line, bool annotate, FILE *out)
 {
-	const struct ptf_view_node *node = &view->root;
+	const struct ptf_view_node *node = view->root;
 	unsigned up;
 
-	while ((node = ptf_view_node_next(&view->root, node, &up))) {
+	while ((node = ptf_view_node_next(view->root, node, &up))) {
 		pop_frames(line, up);
 		push_frame(line, node, annotate);
-		if (line->failed)
+		if (line->failed || line->path.failed)
 			return;
 		if (!node->self)
 			continue;
@@ -64,7 +63,7 @@ static int write_folded(const struct ptf_profile *profile, const struct ptf_outp
 	if (rc)
 		return rc;
 	write_stacks(&view, &line, options->annotate, out);
-	failed = line.failed;
+	failed = line.failed || line.path.failed;
 	ptf_text_release(&line.path);
 	ptf_vec_release(&line.starts);
 	ptf_profile_view_release(&view);

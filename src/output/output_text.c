@@ -17,7 +17,6 @@ void ptf_text_release(struct ptf_text *text)
 void ptf_text_clear(struct ptf_text *text)
 {
 	text->bytes.n = 0;
-	text->failed = false;
 }
 
 void ptf_text_append(struct ptf_text *text, const char *bytes, size_t n)
@@ -49,8 +48,10 @@ void ptf_text_printf(struct ptf_text *text, const char *fmt, ...)
 
 const char *ptf_text_string(struct ptf_text *text)
 {
-	if (text->failed || !ptf_vec_reserve(&text->bytes, 1))
+	if (text->failed || !ptf_vec_reserve(&text->bytes, 1)) {
+		text->failed = true;
 		return "";
+	}
 	text->bytes.v[text->bytes.n] = 0;
 	return text->bytes.v;
 }

@@ -19,7 +19,7 @@
 /* A growing string; v[0..n) is not terminated unless a function says so. */
 struct ptf_text {
 	PTF_VEC(char) bytes;
-	bool failed; /* out of memory since the last clear; what was appended then is missing */
+	bool failed; /* was out of memory once: something is missing; kept by clear */
 };
 
 /* A zeroed struct is an empty text. */

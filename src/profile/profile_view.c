@@ -328,6 +328,16 @@ static struct frame_name *label_name(
 	return intern(b, text, PTF_VIEW_LABEL, true);
 }
 
+static bool make_root(struct ptf_profile_view *view)
+{
+	view->root = ptf_arena_alloc(&view->arena, sizeof(*view->root));
+	if (!view->root)
+		return false;
+	view->root->name = "all";
+	view->root->kind = PTF_VIEW_ROOT;
+	return true;
+}
+
 static bool add_threads(struct builder *b, const struct ptf_view_options *options)
 {
 	for (size_t i = 0; i < b->profile->n_threads; i++) {
@@ -338,7 +348,7 @@ static bool add_threads(struct builder *b, const struct ptf_view_options *option
 			continue;
 		if (options->comm && strcmp(options->comm, thread->comm) != 0)
 			continue;
-		label = child(b, &b->view->root, label_name(b, thread, options->by));
+		label = child(b, b->view->root, label_name(b, thread, options->by));
 		if (!label || !add_tree(b, label, &thread->tree))
 			return false;
 		b->view->n_threads++;
@@ -398,10 +408,8 @@ int ptf_profile_view_init(struct ptf_profile_view *view, const struct ptf_profil
 	bool ok;
 
 	*view = (struct ptf_profile_view){
-	        .root = {.name = "all", .kind = PTF_VIEW_ROOT},
-	        .weight = ptf_profile_view_weight(profile, options->weight),
-	};
-	ok = add_threads(&b, options);
+	        .weight = ptf_profile_view_weight(profile, options->weight)};
+	ok = make_root(view) && add_threads(&b, options);
 	if (ok) {
 		sum_totals(&b);
 		link_children(&b);

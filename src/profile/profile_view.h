@@ -73,7 +73,7 @@ struct ptf_view_node {
 
 struct ptf_profile_view {
 	struct ptf_arena arena;
-	struct ptf_view_node root;   /* "all" */
+	struct ptf_view_node *root;  /* "all", in the arena */
 	enum ptf_view_weight weight; /* the one used: ptf_profile_view_weight of the options' */
 	uint64_t nodes;              /* root not counted */
 	size_t n_threads;            /* threads that passed the filter */

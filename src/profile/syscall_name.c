@@ -188,7 +188,7 @@ static const char *without_prefixes(const char *symbol, size_t *len)
 	while (i < sizeof(prefixes) / sizeof(*prefixes)) {
 		size_t n = strlen(prefixes[i]);
 
-		if (*len <= n || memcmp(symbol, prefixes[i], n) != 0) {
+		if (*len < n || memcmp(symbol, prefixes[i], n) != 0) {
 			i++;
 			continue;
 		}
@@ -208,7 +208,7 @@ static bool plain_name(const char *symbol, char name[PTF_SYSCALL_NAME_SIZE])
 	symbol = without_prefixes(symbol, &len);
 	while (drop_end(symbol, &len, "_nocancel") || drop_end(symbol, &len, "_chk"))
 		;
-	if (len == 0 || len >= PTF_SYSCALL_NAME_SIZE)
+	if (len == 0 || len >= PTF_SYSCALL_NAME_SIZE || isdigit((unsigned char)symbol[0]))
 		return false;
 	for (size_t i = 0; i < len; i++) {
 		if (!isalnum((unsigned char)symbol[i]) && symbol[i] != '_')

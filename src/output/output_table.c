@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A table for the terminal: where the threads' time went, then the functions with the most self
+ * time.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "output/output_formats.h"
+#include "output/output_text.h"
+
+enum { DEFAULT_TOP = 40 };
+
+/* Writes right-aligned text and empties it. */
+static void put_cell(FILE *out, struct ptf_text *cell, int width)
+{
+	fprintf(out, "%*s ", width, ptf_text_string(cell));
+	ptf_text_clear(cell);
+}
+
+static void put_count(FILE *out, struct ptf_text *cell, uint64_t value)
+{
+	ptf_text_append_grouped(cell, value);
+	put_cell(out, cell, 15);
+}
+
+static void put_time(FILE *out, struct ptf_text *cell, bool known, uint64_t ns)
+{
+	if (known)
+		ptf_text_append_duration(cell, ns);
+	else
+		ptf_text_append(cell, "-", 1);
+	put_cell(out, cell, 9);
+}
+
+static void put_share(FILE *out, uint64_t value, uint64_t whole)
+{
+	fprintf(out, "%6.2f%% ", whole ? 100.0 * (double)value / (double)whole : 0.0);
+}
+
+static uint64_t sum_states(const uint64_t states[PTF_STATES])
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = 0; i < PTF_STATES; i++)
+		sum += states[i];
+	return sum;
+}
+
+static void write_summary(const struct ptf_profile *profile, FILE *out, struct ptf_text *cell)
+{
+	static const char *const names[PTF_STATES] = {"on", "kernel", "off", "lost"};
+	uint64_t states[PTF_STATES] = {0};
+
+	for (size_t i = 0; i < profile->n_threads; i++) {
+		for (unsigned j = 0; j < PTF_STATES; j++)
+			states[j] += profile->threads[i].states[j];
+	}
+	fprintf(out, "%zu threads", profile->n_threads);
+	for (unsigned j = 0; profile->window.timed && j < PTF_STATES; j++) {
+		ptf_text_append_duration(cell, states[j]);
+		fprintf(out, "%s%s %s", j ? " + " : ": ", names[j], ptf_text_string(cell));
+		ptf_text_clear(cell);
+	}
+	if (profile->window.timed) {
+		ptf_text_append_duration(cell, sum_states(states));
+		fprintf(out, " = wall %s", ptf_text_string(cell));
+		ptf_text_clear(cell);
+	}
+	fputc('\n', out);
+	ptf_text_append_notes(cell, profile);
+	if (cell->bytes.n)
+		fprintf(out, "%s\n", ptf_text_string(cell));
+	ptf_text_clear(cell);
+	fputc('\n', out);
+}
+
+static void write_function(const struct ptf_profile_function *f, uint64_t whole, bool timed,
+        FILE *out, struct ptf_text *cell)
+{
+	const struct ptf_latency *latency = f->latency && f->latency->count ? f->latency : NULL;
+	bool known = timed && latency;
+
+	put_share(out, timed ? sum_states(f->self) : f->insns, whole);
+	put_time(out, cell, timed, sum_states(f->self));
+	put_time(out, cell, timed, f->total_ns);
+	put_count(out, cell, f->insns);
+	put_count(out, cell, f->calls);
+	put_time(out, cell, known, known ? ptf_mean(latency->sum_ns, latency->count) : 0);
+	put_time(out, cell, known, known ? ptf_latency_percentile(latency, 0.99) : 0);
+	ptf_text_append_clean(cell, f->function->name);
+	fprintf(out, "%s\n", ptf_text_string(cell));
+	ptf_text_clear(cell);
+}
+
+static int write_table(const struct ptf_profile *profile, const struct ptf_output_options *options,
+        FILE *out, struct ptf_error *err)
+{
+	struct ptf_text cell = {0};
+	bool timed = profile->window.timed, failed;
+	size_t n = 0, top = options->top ? options->top : DEFAULT_TOP;
+	struct ptf_profile_function *functions = ptf_profile_functions(profile, &n);
+	uint64_t whole = 0;
+
+	if (!functions)
+		return ptf_output_finish(out, false, err);
+	write_summary(profile, out, &cell);
+	fprintf(out, "%7s %9s %9s %15s %15s %9s %9s %s\n", "self", "self", "total", "instructions",
+	        "calls", "avg", "p99", "function");
+	for (size_t i = 0; i < n; i++)
+		whole += timed ? sum_states(functions[i].self) : functions[i].insns;
+	for (size_t i = 0; i < n && i < top; i++)
+		write_function(&functions[i], whole, timed, out, &cell);
+	if (n > top)
+		fprintf(out, "(%zu more functions)\n", n - top);
+	free(functions);
+	failed = cell.failed;
+	ptf_text_release(&cell);
+	return ptf_output_finish(out, !failed, err);
+}
+
+const struct ptf_output_format ptf_output_table = {
+        .name = "table",
+        .endings = (const char *const[]){".table", NULL},
+        .help = "the functions with the most self time, for the terminal",
+        .write = write_table,
+};
