@@ -6,6 +6,7 @@
                      program counted itself: the recording is right, whatever `report` says
     PerfCalls        `report` counts as many call instructions into every function as perf
     OwnCounters      `report` counts the entries that the program counted itself
+    Stacks           every function stands under a caller that the source allows
     Accounting       the sums of the report hold, and the threads are those that ran
 
 PTF_VARIANT=static or dynamic runs one half, PTF_PROGRAMS=NAME,NAME a selection.
@@ -31,6 +32,83 @@ NOT_BY_CALL = {
     "timer": {"on_alarm"},
     "idioms": {"target"},
     # fiber_entry is entered by a return; it calls fiber_task.
+}
+
+# Who may stand directly above a function: its callers in the source; for one entered by a tail
+# jump, the callers of those that jump to it; for a signal handler, what it interrupted.
+ALL = None
+ABOVE = {
+    "recursion": {"fib": {"main", "fib"}, "ackermann": {"main", "ackermann"}},
+    "tailcalls": {name: {"main"} for name in (
+        "chain_start", "chain_add", "chain_mul", "chain_rotate", "is_even", "is_odd", "length_of")},
+    "sort": {"fill": {"main"}, "checksum": {"main"}, "compare_ints": ALL},
+    "longjumps": {
+        "round_trip": {"main"}, "short_trip": {"main"}, "descend": {"round_trip", "descend"},
+        "jump_out": {"short_trip"}, "after": {"round_trip", "short_trip"},
+    },
+    "exceptions": {
+        "catches": {"main"}, "throws_again": {"catches"}, "thrower": {"passes_through"},
+        "passes_through": {"throws_again", "passes_through"}, "guard_leave": {"passes_through"},
+        "catches_range": {"main"},
+        "shape_area": {"(anonymous namespace)::Square::area", "(anonymous namespace)::Strip::area"},
+    },
+    "handover": {"player": ALL, "take_turn": {"player"}, "work_on": {"take_turn"}},
+    "coroutines": {
+        "run_contexts": {"main"}, "run_fibers": {"main"}, "context_task": ALL,
+        "context_work": {"context_task"}, "context_yield": {"context_task"},
+        "fiber_task": {"fiber_entry"}, "fiber_work": {"fiber_task"}, "fiber_yield": {"fiber_task"},
+    },
+    "faults": {
+        "touch": {"main"}, "trap": {"main"}, "before_store": {"touch", "trap"},
+        "after_store": {"touch", "trap"}, "on_segv": {"touch"}, "on_ill": {"trap"},
+        "open_page": {"on_segv"},
+    },
+    "signals": {
+        "nested_round": {"main"}, "escape_round": {"main"},
+        "escape_from": {"escape_round", "escape_from"},
+        "send": {"nested_round", "on_outer", "escape_from"},
+        "handler_work": {"on_inner", "on_outer", "on_alternate", "on_escape", "nested_round",
+                         "escape_round"},
+        "on_outer": {"syscall"}, "on_inner": {"syscall"}, "on_alternate": {"syscall"},
+        "on_escape": {"syscall"},
+    },
+    "timer": {
+        "round_of_work": {"main"}, "middle": {"round_of_work"}, "leaf": {"middle"},
+        "count_tick": {"on_alarm"},
+        "on_alarm": {"main", "round_of_work", "middle", "leaf", "__setitimer", "setitimer"},
+    },
+    "rep": {name: {"main"} for name in (
+        "rep_movs", "rep_stos", "rep_cmps", "rep_scas", "count_down")},
+    "forks": {
+        "parent_work": {"main"}, "child_body": {"main"}, "grandchild": {"child_body"},
+        "child_work": {"child_body", "grandchild"},
+    },
+    "execs": {
+        "run_by_fork": {"main"}, "run_by_spawn": {"main"}, "reap": {"run_by_fork", "run_by_spawn"},
+    },
+    "plan": {name: {"main"} for name in ("plan_busy", "plan_sleep", "plan_mutex", "plan_fsync")},
+    "plugins": {
+        "with_plugin": {"main"}, "tiny_plugin_run": {"with_plugin"},
+        "tiny_plugin_helper": {"tiny_plugin_run"},
+    },
+    "threadnames": {"spin": {"names_itself", "named_by_prctl", "renamed", "named_by_main",
+                             "nameless"}},
+    "manythreads": {"short_life": ALL, "step": {"short_life"}},
+    "idioms": {
+        **{name: {"main"} for name in ("own_address", "retpoline_call", "push_return",
+                                       "memory_call", "odd_returns", "rarely_cold")},
+        "returns_prefixed": {"odd_returns"}, "returns_with_pop": {"odd_returns"},
+        "report_rare": {"rarely_cold"},
+        "target": {"retpoline_call", "main", "memory_call", "rarely_cold"},
+    },
+}
+# Functions that run on stacks other than the first thread's, without main below them.
+ROOTLESS = {
+    "coroutines": {"context_task", "context_work", "context_yield", "fiber_task", "fiber_work",
+                   "fiber_yield"},
+    "handover": {"player", "take_turn", "work_on"},
+    "threadnames": {"spin"},
+    "manythreads": {"short_life", "step"},
 }
 
 _variant = os.environ.get("PTF_VARIANT")
@@ -247,6 +325,66 @@ class OwnCounters(EveryProgram):
         cold = [f["name"] for f in recording.report["functions"]
                 if f["name"].endswith(".cold") and f["calls"]]
         self.assertEqual(cold, [])
+
+
+class Stacks(EveryProgram):
+    def test_callers(self):
+        self.each(self.callers)
+
+    def callers(self, recording):
+        above = ABOVE.get(recording.program.name)
+        if above is None:
+            return
+        rootless = ROOTLESS.get(recording.program.name, ())
+        wrong, seen = collections.Counter(), set()
+        stacks = lib.report_folded(recording.path, "--weight", "calls", "--no-inline")
+        for frames, count in stacks:
+            names = [bare(frame) for frame in frames[1:]]
+            for i, name in enumerate(names):
+                if name not in above:
+                    continue
+                seen.add(name)
+                caller = names[i - 1] if i else "(nothing)"
+                if above[name] is not ALL and caller not in above[name]:
+                    wrong[f"  {name} under {caller}"] += count
+                if name not in rootless and "main" not in names[:i]:
+                    wrong[f"  {name} without main: {';'.join(frames)[:200]}"] += count
+        lines = [f"{line}: {count} calls" for line, count in wrong.most_common()]
+        self.assertEqual(lines, [], f"{recording.program}:\n{table(lines)}")
+        self.assertEqual(seen, set(above))
+
+    def test_calls_of_paths(self):
+        self.each(self.paths)
+
+    def paths(self, recording):
+        """Folded stacks by calls hold every entry once."""
+        if recording.program.name == "deep":
+            return  # 10,000 lines of up to 10,000 frames
+        ours = collections.Counter()
+        for frames, count in lib.report_folded(recording.path, "--weight", "calls", "--no-inline"):
+            ours[frames[-1]] += count
+        theirs = collections.Counter()
+        for function in recording.report["functions"]:
+            theirs[function["name"].replace(";", ":")] += function["calls"]
+        wrong = counts_diff("calls by path", {}, ours, +theirs, "the functions")
+        self.assertEqual(wrong, [], f"{recording.program}:\n{table(wrong)}")
+
+    def test_longjmp_ends_ten_frames(self):
+        for variant in ("static", "dynamic"):
+            for program in PROGRAMS:
+                if program.name == "longjumps" and program.variant == variant:
+                    stacks = lib.report_folded(Recording.of(program).ready().path,
+                                               "--weight", "calls")
+                    self.assertEqual(max(frames.count("descend") for frames, _ in stacks), 10)
+
+    def test_deep(self):
+        path = os.path.join(Recording.directory, "deep.data")
+        lib.record(path, lib.program("deep", "static", ["300"]).command)
+        stacks = [(frames, n) for frames, n in lib.report_folded(path, "--weight", "calls")
+                  if frames[-1] == "dive"]
+        self.assertEqual(sorted(frames.count("dive") for frames, _ in stacks),
+                         list(range(1, 301)))
+        self.assertEqual({n for _, n in stacks}, {3})
 
 
 class Accounting(EveryProgram):
