@@ -167,6 +167,7 @@ def setUpModule():
 
 
 def table(lines, limit=40):
+    """Lines as text, the first of them when they are many."""
     more = [f"... and {len(lines) - limit} more"] if len(lines) > limit else []
     return "\n".join(lines[:limit] + more)
 
@@ -186,6 +187,10 @@ class EveryProgram(unittest.TestCase):
         for program in PROGRAMS:
             with self.subTest(program=program.file):
                 check(Recording.of(program).ready())
+
+    def none(self, recording, wrong):
+        if wrong:
+            self.fail(f"{recording.program}:\n{table(wrong)}")
 
 
 class SimulatorAlone(EveryProgram):
@@ -286,7 +291,7 @@ class PerfCalls(EveryProgram):
         wrong = trouble + counts_diff("calls per function", names, ours, theirs)
         if misnamed:
             wrong += ["names:", *misnamed]
-        self.assertEqual(wrong, [], f"{recording.program}:\n{table(wrong)}")
+        self.none(recording, wrong)
 
     def test_sum_of_calls_and_returns(self):
         self.each(self.raw)
@@ -316,7 +321,7 @@ class OwnCounters(EveryProgram):
         wrong = counts_diff("entries", names, known, collections.Counter(recording.truth.calls),
                             "the program")
         self.assertTrue(names, "the program counted nothing")
-        self.assertEqual(wrong, [], f"{recording.program}:\n{table(wrong)}")
+        self.none(recording, wrong)
 
     def test_cold_parts_are_no_functions(self):
         self.each(self.cold)
@@ -350,7 +355,7 @@ class Stacks(EveryProgram):
                 if name not in rootless and "main" not in names[:i]:
                     wrong[f"  {name} without main: {';'.join(frames)[:200]}"] += count
         lines = [f"{line}: {count} calls" for line, count in wrong.most_common()]
-        self.assertEqual(lines, [], f"{recording.program}:\n{table(lines)}")
+        self.none(recording, lines)
         self.assertEqual(seen, set(above))
 
     def test_calls_of_paths(self):
@@ -367,7 +372,7 @@ class Stacks(EveryProgram):
         for function in recording.report["functions"]:
             theirs[function["name"].replace(";", ":")] += function["calls"]
         wrong = counts_diff("calls by path", {}, ours, +theirs, "the functions")
-        self.assertEqual(wrong, [], f"{recording.program}:\n{table(wrong)}")
+        self.none(recording, wrong)
 
     def test_longjmp_ends_ten_frames(self):
         for variant in ("static", "dynamic"):
@@ -393,7 +398,7 @@ class Accounting(EveryProgram):
 
     def sums(self, recording):
         wrong = lib.identity_errors(recording.report)
-        self.assertEqual(wrong, [], f"{recording.program}:\n{table(wrong)}")
+        self.none(recording, wrong)
         self.assertGreater(sum(t["wall_ns"] for t in recording.report["threads"]), 0)
 
     def test_window_is_simulated(self):
