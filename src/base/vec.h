@@ -17,6 +17,14 @@
 		size_t cap; /* elements allocated */                                               \
 	}
 
+/* The same as a named struct, for arrays that are passed around. */
+#define PTF_VEC_TYPEDEF(name, type)                                                                \
+	struct name {                                                                              \
+		type *v;    /* owned */                                                            \
+		size_t n;   /* elements in use */                                                  \
+		size_t cap; /* elements allocated */                                               \
+	}
+
 /* Makes room for `more` elements; false when out of memory (the array stays valid). */
 #define ptf_vec_reserve(vec, more)                                                                 \
 	((vec)->n + (more) <= (vec)->cap ||                                                        \
@@ -29,7 +37,7 @@
 #define ptf_vec_release(vec) (free((vec)->v), (vec)->v = NULL, (vec)->n = (vec)->cap = 0)
 
 #define ptf_vec_foreach(item, vec)                                                                 \
-	for (__typeof__((vec)->v) item = (vec)->v; item < (vec)->v + (vec)->n; item++)
+	for (__typeof__((vec)->v + 0) item = (vec)->v; item < (vec)->v + (vec)->n; item++)
 
 /* Grows *array to at least `need` elements of `size` bytes, doubling. Used by the macros. */
 bool ptf_vec_grow(void **array, size_t *cap, size_t need, size_t size);

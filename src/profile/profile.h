@@ -18,28 +18,28 @@
 
 struct ptf_profile_window {
 	uint64_t start_ns, end_ns; /* perf clock of the recording */
-	bool timed;                /* the trace has timing; if not, all ns values are 0 and meaningless */
-	bool simulated;            /* simulated PT */
-	double dilation;           /* simulated / native CPU time; 0 unknown or not simulated */
-	bool switches;             /* context switches were recorded: off and kernel are told apart */
-	uint64_t resolution_ns;    /* median distance of time anchors */
+	bool timed;      /* the trace has timing; if not, all ns values are 0 and meaningless */
+	bool simulated;  /* simulated PT */
+	double dilation; /* simulated / native CPU time; 0 unknown or not simulated */
+	bool switches;   /* context switches were recorded: off and kernel are told apart */
+	uint64_t resolution_ns; /* median distance of time anchors */
 };
 
 struct ptf_profile_decode {
-	const char *engine;    /* "libipt", "perf-script" */
+	const char *engine;                               /* "libipt", "perf-script" */
 	uint64_t aux_bytes, instructions, calls, returns; /* raw counts, before any stack rule */
 	uint64_t psbs, overflows, errors;
 	uint64_t lost_ns, lost_bytes;
-	double seconds;        /* wall-clock time that decoding took */
+	double seconds; /* wall-clock time that decoding took */
 };
 
 struct ptf_profile_thread {
 	int32_t pid, tid;
-	const char *comm;          /* last name, "" unknown */
-	const char *process_comm;  /* last name of the process's main thread, "" unknown */
-	uint64_t start_ns, end_ns; /* life inside the window */
+	const char *comm;            /* last name, "" unknown */
+	const char *process_comm;    /* last name of the process's main thread, "" unknown */
+	uint64_t start_ns, end_ns;   /* life inside the window */
 	uint64_t states[PTF_STATES]; /* ns; their sum is end_ns - start_ns */
-	struct ptf_call_tree tree; /* root's children: the outermost frames */
+	struct ptf_call_tree tree;   /* root's children: the outermost frames */
 };
 
 /* How often something noteworthy happened, for --stats; name and text are static strings. */
@@ -63,7 +63,7 @@ struct ptf_profile {
 	struct ptf_profile_thread *threads; /* by pid, tid */
 	size_t n_threads;
 	struct ptf_function_table *functions; /* owned */
-	struct ptf_latency **latency;    /* by function id, NULL: no timed call; functions' count entries */
+	struct ptf_latency_table latency;     /* by function id */
 	struct ptf_profile_stat *stats;
 	size_t n_stats;
 	struct ptf_profile_missing *missing;
@@ -82,8 +82,8 @@ struct ptf_profile_function {
 };
 
 /* One entry for each function that occurs in a tree, sorted by self time (then instructions,
- * calls, name, address) descending. The time of empty stacks is the entry of [unknown]. The array is
- * malloc'ed, *n entries; NULL when out of memory. */
+ * calls, name, address) descending. The time of empty stacks is the entry of [unknown]. The array
+ * is malloc'ed, *n entries; NULL when out of memory. */
 struct ptf_profile_function *ptf_profile_functions(const struct ptf_profile *profile, size_t *n);
 
 #endif

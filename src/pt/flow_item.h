@@ -24,16 +24,18 @@ enum ptf_flow_kind {
 	PTF_FLOW_ON,     /* tracing (re)started at `to` */
 	PTF_FLOW_ASYNC,  /* asynchronous transfer that is itself traced (interrupt into kernel, far return) */
 	PTF_FLOW_LOST,   /* flow unknown from the last item to this one's time; goes on at `to` if known */
-	PTF_FLOW_THREAD, /* per-CPU streams: what follows belongs to thread `tid` of process `pid` */
+	PTF_FLOW_SYNC,   /* a segment begins: tracing is on at `to`, or off when `to` is unknown */
+	PTF_FLOW_END,    /* a segment ends: only time and insns count */
+	PTF_FLOW_THREAD, /* what follows belongs to thread `code` of process `pid`; the first item of a segment */
 };
 
 enum ptf_flow_cause {
 	PTF_CAUSE_NONE,
-	PTF_CAUSE_SYSCALL,  /* OFF after a system call instruction */
+	PTF_CAUSE_SYSCALL,  /* OFF after a system call instruction; ON behind one */
 	PTF_CAUSE_ASYNC,    /* OFF in mid-flow: interrupt, fault, signal (FUP) */
 	PTF_CAUSE_FILTER,   /* OFF by an address filter or TraceStop */
 	PTF_CAUSE_BRANCH,   /* OFF at a branch, whose target is not traced (`to`, if known) */
-	PTF_CAUSE_OVERFLOW, /* LOST: OVF packet */
+	PTF_CAUSE_OVERFLOW, /* LOST: OVF packet; ON after it */
 	PTF_CAUSE_ERROR,    /* LOST: the decoder could not go on; `code` says why */
 	PTF_CAUSE_DATA,     /* LOST: AUX bytes are missing (truncated, gap) */
 	PTF_CAUSE_END,      /* OFF: the stream ends here while tracing is on */
@@ -44,7 +46,7 @@ struct ptf_flow_item {
 	uint8_t cause;     /* enum ptf_flow_cause */
 	uint8_t insn_size; /* CALL: bytes of the instruction (0 unknown): return address = from + size */
 	bool mid_entry;    /* `to` does not begin to_function (a label inside, a .cold part) */
-	int32_t code;      /* LOST: libipt's error code or 0; THREAD: tid */
+	int32_t code;      /* LOST: libipt's error code, or 0; THREAD: the tid */
 	int32_t pid;       /* THREAD */
 	uint32_t insns;    /* instructions retired since the item before, `from` included */
 	uint64_t from, to; /* virtual addresses or PTF_NO_IP */

@@ -154,10 +154,14 @@ static int close_span(struct life *life, uint64_t to_ns, struct ptf_error *err)
 	return ptf_vec_push(&life->spans, span) ? 0 : no_memory(err);
 }
 
-static int note_cpu(struct ptf_timelines *timelines, int32_t cpu, uint64_t time_ns, int32_t pid,
+/* From the record's time on its CPU runs (pid, tid). */
+static int note_cpu(struct ptf_timelines *timelines, const struct ptf_record *record, int32_t pid,
 	int32_t tid, struct ptf_error *err)
 {
-	struct ptf_cpu_span span = {time_ns, pid, tid};
+	int32_t before_pid = record->sw.out ? record->sid.pid : -1;
+	int32_t before_tid = record->sw.out ? record->sid.tid : -1;
+	struct ptf_cpu_span span = {record->sid.time_ns, pid, tid};
+	int32_t cpu = record->sid.cpu;
 	struct cpu_history *history;
 
 	if (cpu < 0 || cpu > 65535)
@@ -167,6 +171,10 @@ static int note_cpu(struct ptf_timelines *timelines, int32_t cpu, uint64_t time_
 			return no_memory(err);
 	}
 	history = &timelines->cpus.v[cpu];
+	/* A first record that switches a thread out tells who ran before. */
+	if (!history->spans.n && before_tid > 0 &&
+		!ptf_vec_push(&history->spans, (struct ptf_cpu_span){0, before_pid, before_tid}))
+		return no_memory(err);
 	if (history->spans.n && history->spans.v[history->spans.n - 1].tid == tid)
 		return 0;
 	return ptf_vec_push(&history->spans, span) ? 0 : no_memory(err);
@@ -227,11 +235,11 @@ static int add_switch(struct ptf_timelines *timelines, const struct ptf_record *
 	if (rc < 0)
 		return rc;
 	if (!out)
-		return note_cpu(timelines, record->sid.cpu, record->sid.time_ns, pid, tid, err);
+		return note_cpu(timelines, record, pid, tid, err);
 	if (record->type == PTF_RECORD_SWITCH_CPU_WIDE)
-		return note_cpu(timelines, record->sid.cpu, record->sid.time_ns,
-			record->sw.next_prev_pid, record->sw.next_prev_tid, err);
-	return note_cpu(timelines, record->sid.cpu, record->sid.time_ns, -1, -1, err);
+		return note_cpu(timelines, record, record->sw.next_prev_pid,
+			record->sw.next_prev_tid, err);
+	return note_cpu(timelines, record, -1, -1, err);
 }
 
 static void note_time(struct ptf_timelines *timelines, const struct ptf_record *record)

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <stdlib.h>
+#include <string.h>
+
 #include "stack/latency.h"
 
 /* Values below this have a bucket of their own: rows 0 and 1. */
@@ -102,4 +105,59 @@ uint64_t ptf_latency_percentile(const struct ptf_latency *latency, double share)
 		}
 	}
 	return latency->max_ns;
+}
+
+void ptf_latency_table_release(struct ptf_latency_table *table)
+{
+	ptf_arena_release(&table->arena);
+	free(table->by_function);
+	*table = (struct ptf_latency_table){0};
+}
+
+static bool table_grow(struct ptf_latency_table *table, uint32_t need)
+{
+	uint32_t grown = table->count ? table->count * 2 : 256;
+	struct ptf_latency **moved;
+
+	if (grown < need)
+		grown = need;
+	moved = realloc(table->by_function, grown * sizeof(struct ptf_latency *));
+	if (!moved)
+		return false;
+	memset(moved + table->count, 0, (grown - table->count) * sizeof(*moved));
+	table->by_function = moved;
+	table->count = grown;
+	return true;
+}
+
+static struct ptf_latency *table_at(struct ptf_latency_table *table, uint32_t id)
+{
+	if (id >= table->count && !table_grow(table, id + 1))
+		return NULL;
+	if (!table->by_function[id])
+		table->by_function[id] =
+			ptf_arena_alloc(&table->arena, sizeof(struct ptf_latency));
+	return table->by_function[id];
+}
+
+bool ptf_latency_table_add(struct ptf_latency_table *table, uint32_t function_id, uint64_t ns)
+{
+	struct ptf_latency *latency = table_at(table, function_id);
+
+	return latency && ptf_latency_add(latency, &table->arena, ns);
+}
+
+bool ptf_latency_table_merge(struct ptf_latency_table *table,
+	const struct ptf_latency_table *other)
+{
+	for (uint32_t id = 0; id < other->count; id++) {
+		struct ptf_latency *latency;
+
+		if (!other->by_function[id])
+			continue;
+		latency = table_at(table, id);
+		if (!latency || !ptf_latency_merge(latency, &table->arena, other->by_function[id]))
+			return false;
+	}
+	return true;
 }

@@ -36,4 +36,20 @@ bool ptf_latency_merge(struct ptf_latency *latency, struct ptf_arena *arena,
  * min and max bound it. */
 uint64_t ptf_latency_percentile(const struct ptf_latency *latency, double share);
 
+/* The latencies of many functions, by function id. A zeroed struct is empty. */
+struct ptf_latency_table {
+	struct ptf_arena arena;           /* owns the entries and their rows */
+	struct ptf_latency **by_function; /* owned; `count` entries, NULL: no call */
+	uint32_t count;
+};
+
+void ptf_latency_table_release(struct ptf_latency_table *table);
+
+/* Adds a call of the function with this id; false when out of memory. */
+bool ptf_latency_table_add(struct ptf_latency_table *table, uint32_t function_id, uint64_t ns);
+
+/* Adds all of `other`; false when out of memory. */
+bool ptf_latency_table_merge(struct ptf_latency_table *table,
+	const struct ptf_latency_table *other);
+
 #endif

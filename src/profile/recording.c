@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "profile/recording.h"
+
+enum { AUXTRACE_INTEL_PT = 1 };
+
+void ptf_recording_release(struct ptf_recording *recording)
+{
+	for (size_t i = 0; recording->spans && i < recording->streams.streams.n; i++)
+		ptf_vec_release(&recording->spans[i]);
+	free(recording->spans);
+	ptf_aux_streams_release(&recording->streams);
+	ptf_timelines_destroy(recording->timelines);
+	ptf_code_images_destroy(recording->images);
+	ptf_perf_reader_destroy(recording->reader);
+	*recording = (struct ptf_recording){0};
+}
+
+static int no_memory(struct ptf_error *err)
+{
+	return ptf_error_set(err, PTF_ENOMEM, "out of memory");
+}
+
+/* ---- records ---- */
+
+struct aux_break {
+	int32_t tid, cpu;
+	uint64_t aux_offset;
+};
+
+PTF_VEC_TYPEDEF(aux_breaks, struct aux_break);
+
+static int take_record(struct ptf_recording *recording, const struct ptf_record *record,
+        struct aux_breaks *breaks, struct ptf_error *err)
+{
+	struct aux_break lost;
+	int rc = ptf_code_images_add(recording->images, record, err);
+
+	if (rc == 0)
+		rc = ptf_timelines_add(recording->timelines, record, err);
+	if (rc < 0)
+		return rc;
+	switch (record->type) {
+	case PTF_RECORD_AUXTRACE_INFO:
+		recording->pt = record->auxtrace_info;
+		recording->pt.filter = NULL;
+		break;
+	case PTF_RECORD_LOST:
+	case PTF_RECORD_LOST_SAMPLES:
+		recording->lost_records += record->lost.count;
+		break;
+	case PTF_RECORD_AUXTRACE_ERROR:
+		recording->itrace_errors++;
+		break;
+	case PTF_RECORD_AUX:
+		if (!(record->aux.flags & PTF_AUX_FLAG_TRUNCATED))
+			break;
+		recording->truncated++;
+		lost = (struct aux_break){record->sid.tid, record->sid.cpu,
+		        record->aux.aux_offset + record->aux.aux_size};
+		if (!ptf_vec_push(breaks, lost))
+			return no_memory(err);
+		break;
+	default:
+		break;
+	}
+	return 0;
+}
+
+static int read_records(
+        struct ptf_recording *recording, struct aux_breaks *breaks, struct ptf_error *err)
+{
+	struct ptf_record record;
+	int rc;
+
+	while ((rc = ptf_perf_reader_next(recording->reader, &record, err)) == 0) {
+		rc = take_record(recording, &record, breaks, err);
+		if (rc < 0)
+			return rc;
+	}
+	return rc < 0 ? rc : 0;
+}
+
+static int expect_build_ids(
+        struct ptf_recording *recording, const struct ptf_perf_info *info, struct ptf_error *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < info->n_build_ids && rc == 0; i++)
+		rc = ptf_code_images_expect_build_id(recording->images, info->build_ids[i].filename,
+		        info->build_ids[i].id, info->build_ids[i].size, err);
+	return rc;
+}
+
+/* ---- header ---- */
+
+static uint64_t pt_config(const struct ptf_recording *recording, const struct ptf_perf_info *info)
+{
+	for (size_t i = 0; i < info->n_attrs; i++) {
+		if (info->attrs[i].type == recording->pt.pmu_type)
+			return info->attrs[i].config;
+	}
+	return 0;
+}
+
+static void take_header(struct ptf_recording *recording, const struct ptf_perf_info *info)
+{
+	unsigned family, model, stepping;
+
+	ptf_clock_params_from_info(
+	        &recording->engine.clock, &recording->pt, pt_config(recording, info));
+	if (info->cpuid &&
+	        sscanf(info->cpuid, "GenuineIntel,%u,%u,%u", &family, &model, &stepping) == 3) {
+		recording->engine.cpu_family = (uint16_t)family;
+		recording->engine.cpu_model = (uint8_t)model;
+		recording->engine.cpu_stepping = (uint8_t)stepping;
+	}
+	recording->has_info = info->ptflame && ptf_record_info_decode(&recording->info,
+	                                               info->ptflame, info->ptflame_size) == 0;
+	if (info->damage.code)
+		ptf_log(PTF_LOG_WARN, "%s: what follows is not read", info->damage.msg);
+}
+
+static int check_header(const struct ptf_recording *recording, const char *path,
+        const struct ptf_perf_info *info, size_t n_chunks, struct ptf_error *err)
+{
+	if (info->arch && strcmp(info->arch, "x86_64") != 0 && strncmp(info->arch, "i", 1) != 0)
+		return ptf_error_set(err, PTF_EUNSUPPORTED,
+		        "%s: recorded on %s: only x86 traces can be decoded", path, info->arch);
+	if (recording->pt.type != AUXTRACE_INTEL_PT)
+		return ptf_error_set(err, PTF_ENODATA,
+		        "%s: no Intel PT in this recording: record with `ptflame record` or "
+		        "`perf record -e intel_pt//u`%s%s",
+		        path, info->damage.code ? "; " : "",
+		        info->damage.code ? info->damage.msg : "");
+	if (!n_chunks)
+		return ptf_error_set(err, PTF_ENODATA,
+		        "%s: the recording has no AUX data: nothing was traced (did the process "
+		        "run "
+		        "while it was recorded?)%s%s",
+		        path, info->damage.code ? "; " : "",
+		        info->damage.code ? info->damage.msg : "");
+	return 0;
+}
+
+/* ---- window ---- */
+
+/* Time at the end of a segment: its packets, all of them. */
+static uint64_t last_time(const struct ptf_recording *recording,
+        const struct ptf_aux_segment *segment, struct ptf_scratch *scratch)
+{
+	const uint8_t *bytes = ptf_aux_segment_bytes(&recording->streams, segment, scratch);
+	struct ptf_packet packet;
+	struct ptf_clock clock;
+	uint64_t at = 0;
+
+	ptf_clock_init(&clock, &recording->engine.clock);
+	while (bytes && at < segment->size) {
+		int n = ptf_packet_decode(bytes + at, segment->size - at, &packet);
+
+		if (n <= 0)
+			break;
+		ptf_clock_packet(&clock, &packet);
+		at += (uint64_t)n;
+	}
+	return ptf_clock_ns(&clock);
+}
+
+/* Widens [start, end] by the times of the segments; true when they have times. */
+static bool widen_by_segments(const struct ptf_recording *recording, uint64_t *start, uint64_t *end)
+{
+	const struct ptf_aux_streams *streams = &recording->streams;
+	struct ptf_scratch scratch = {0};
+	bool timed = false;
+
+	for (size_t i = 0; i < streams->segments.n; i++) {
+		const struct ptf_aux_segment *segment = &streams->segments.v[i];
+		bool last = i + 1 == streams->segments.n || segment[1].stream != segment->stream;
+		uint64_t ns = segment->start_ns;
+
+		if (ns == PTF_NO_TIME)
+			continue;
+		timed = true;
+		if (ns < *start || !*start)
+			*start = ns;
+		if (last)
+			ns = last_time(recording, segment, &scratch);
+		if (ns > *end)
+			*end = ns;
+	}
+	free(scratch.bytes);
+	return timed;
+}
+
+static void find_window(struct ptf_recording *recording)
+{
+	uint64_t start, end;
+
+	ptf_timelines_range(recording->timelines, &start, &end);
+	recording->timed = widen_by_segments(recording, &start, &end);
+	if (recording->has_info && recording->info.end_ns > recording->info.start_ns) {
+		start = recording->info.start_ns;
+		end = recording->info.end_ns;
+	}
+	recording->start_ns = start;
+	recording->end_ns = end > start ? end : start;
+}
+
+/* ---- who ran where ---- */
+
+static int add_span(struct ptf_run_spans *spans, uint64_t from_ns, int32_t pid, int32_t tid,
+        const struct ptf_code_epoch *code, struct ptf_error *err)
+{
+	struct ptf_run_span span = {from_ns, pid, tid, code};
+
+	return ptf_vec_push(spans, span) ? 0 : no_memory(err);
+}
+
+/* The spans of a thread that ran from `from_ns` up to `to_ns`: one for each epoch of its code. */
+static int add_thread_spans(struct ptf_recording *recording, struct ptf_run_spans *spans,
+        uint64_t from_ns, uint64_t to_ns, int32_t pid, int32_t tid, struct ptf_error *err)
+{
+	const struct ptf_code_epoch *const *epochs;
+	size_t n, i = 0;
+	int rc;
+
+	epochs = ptf_code_images_epochs(recording->images, pid, &n);
+	while (i + 1 < n && epochs[i + 1]->from_ns <= from_ns)
+		i++;
+	rc = add_span(spans, from_ns, pid, tid, n ? epochs[i] : NULL, err);
+	for (i++; i < n && epochs[i]->from_ns < to_ns && rc == 0; i++)
+		rc = add_span(spans, epochs[i]->from_ns, pid, tid, epochs[i], err);
+	return rc;
+}
+
+static int add_cpu_spans(struct ptf_recording *recording, struct ptf_run_spans *spans,
+        const struct ptf_aux_stream *stream, struct ptf_error *err)
+{
+	const struct ptf_thread_timeline *threads;
+	const struct ptf_cpu_span *cpu;
+	size_t n, n_threads;
+	int rc = 0;
+
+	cpu = ptf_timelines_cpu(recording->timelines, stream->cpu, &n);
+	threads = ptf_timelines_all(recording->timelines, &n_threads);
+	if (!n && n_threads == 1)
+		return add_thread_spans(
+		        recording, spans, 0, UINT64_MAX, threads[0].pid, threads[0].tid, err);
+	if (!n && !ptf_timelines_switches(recording->timelines) && n_threads > 1)
+		return ptf_error_set(err, PTF_EUNSUPPORTED,
+		        "the trace has one buffer for each CPU, %zu threads and no context "
+		        "switches: "
+		        "whose code it is cannot be told; record with `perf record "
+		        "--switch-events` "
+		        "(ptflame record does)",
+		        n_threads);
+	if (!n || cpu[0].from_ns)
+		rc = add_span(spans, 0, -1, -1, NULL, err);
+	for (size_t i = 0; i < n && rc == 0; i++)
+		rc = add_thread_spans(recording, spans, cpu[i].from_ns,
+		        i + 1 < n ? cpu[i + 1].from_ns : UINT64_MAX, cpu[i].pid, cpu[i].tid, err);
+	return rc;
+}
+
+static int add_stream_spans(struct ptf_recording *recording, size_t index, struct ptf_error *err)
+{
+	const struct ptf_aux_stream *stream = &recording->streams.streams.v[index];
+	struct ptf_run_spans *spans = &recording->spans[index];
+	const struct ptf_thread_timeline *thread;
+
+	if (stream->cpu >= 0)
+		return add_cpu_spans(recording, spans, stream, err);
+	thread = ptf_timelines_find(recording->timelines, stream->tid, PTF_NO_TIME);
+	return add_thread_spans(recording, spans, 0, UINT64_MAX, thread ? thread->pid : stream->tid,
+	        stream->tid, err);
+}
+
+static int find_spans(struct ptf_recording *recording, struct ptf_error *err)
+{
+	size_t n = recording->streams.streams.n;
+	int rc = 0;
+
+	recording->spans = calloc(n ? n : 1, sizeof(*recording->spans));
+	if (!recording->spans)
+		return no_memory(err);
+	for (size_t i = 0; i < n && rc == 0; i++)
+		rc = add_stream_spans(recording, i, err);
+	return rc;
+}
+
+/* ---- all of it ---- */
+
+static int cut_streams(
+        struct ptf_recording *recording, const struct aux_breaks *breaks, struct ptf_error *err)
+{
+	struct ptf_aux_streams *streams = &recording->streams;
+	const struct ptf_aux_chunk *chunks;
+	size_t n;
+	int rc;
+
+	chunks = ptf_perf_reader_aux_chunks(recording->reader, &n);
+	rc = ptf_aux_streams_add(streams, chunks, n, err);
+	for (size_t i = 0; i < breaks->n && rc == 0; i++)
+		rc = ptf_aux_streams_break(
+		        streams, breaks->v[i].tid, breaks->v[i].cpu, breaks->v[i].aux_offset, err);
+	if (rc == 0)
+		rc = ptf_aux_streams_cut(streams, &recording->engine.clock, err);
+	for (size_t i = 0; i < streams->streams.n && rc == 0; i++) {
+		if (streams->streams.v[i].cpu < 0)
+			rc = ptf_timelines_mention(
+			        recording->timelines, -1, streams->streams.v[i].tid, err);
+	}
+	return rc;
+}
+
+static int prepare(struct ptf_recording *recording, const char *path, struct aux_breaks *breaks,
+        struct ptf_error *err)
+{
+	const struct ptf_perf_info *info = ptf_perf_reader_info(recording->reader);
+	size_t n_chunks;
+	int rc = read_records(recording, breaks, err);
+
+	if (rc < 0)
+		return rc;
+	take_header(recording, info);
+	ptf_perf_reader_aux_chunks(recording->reader, &n_chunks);
+	rc = check_header(recording, path, info, n_chunks, err);
+	if (rc == 0)
+		rc = expect_build_ids(recording, info, err);
+	if (rc == 0)
+		rc = cut_streams(recording, breaks, err);
+	if (rc < 0)
+		return rc;
+	find_window(recording);
+	rc = ptf_timelines_freeze(
+	        recording->timelines, recording->start_ns, recording->end_ns, err);
+	if (rc == 0)
+		rc = ptf_code_images_freeze(recording->images, err);
+	if (rc == 0)
+		rc = find_spans(recording, err);
+	recording->engine.images = recording->images;
+	return rc;
+}
+
+int ptf_recording_init(struct ptf_recording *recording, const char *path, const char *symfs,
+        struct ptf_function_table *functions, struct ptf_error *err)
+{
+	struct ptf_code_images_options options = {.symfs = symfs};
+	struct aux_breaks breaks = {0};
+	int rc;
+
+	*recording = (struct ptf_recording){.functions = functions};
+	recording->images = ptf_code_images_create(functions, &options);
+	recording->timelines = ptf_timelines_create();
+	if (!recording->images || !recording->timelines)
+		rc = no_memory(err);
+	else
+		rc = ptf_perf_reader_create(&recording->reader, path, err);
+	if (rc == 0)
+		rc = prepare(recording, path, &breaks, err);
+	ptf_vec_release(&breaks);
+	if (rc < 0)
+		ptf_recording_release(recording);
+	return rc;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <stdlib.h>
+
+#include "profile/segment_worker.h"
+
+void ptf_segment_result_destroy(struct ptf_segment_result *result)
+{
+	if (!result)
+		return;
+	ptf_vec_foreach (fragment, &result->fragments)
+		ptf_fragment_destroy(*fragment);
+	ptf_vec_release(&result->fragments);
+	free(result);
+}
+
+int ptf_segment_worker_init(struct ptf_segment_worker *worker,
+        const struct ptf_recording *recording, const struct ptf_flow_engine_ops *ops, void *shared)
+{
+	*worker = (struct ptf_segment_worker){.recording = recording, .ops = ops};
+	worker->engine = ops->create(shared);
+	ptf_fragment_builder_init(&worker->builder, &worker->latency, &worker->rules);
+	return worker->engine ? 0 : -PTF_ENOMEM;
+}
+
+void ptf_segment_worker_release(struct ptf_segment_worker *worker)
+{
+	if (worker->ops)
+		worker->ops->destroy(worker->engine);
+	ptf_fragment_builder_release(&worker->builder);
+	ptf_latency_table_release(&worker->latency);
+	free(worker->scratch.bytes);
+	*worker = (struct ptf_segment_worker){0};
+}
+
+/* Ends the fragment in hand, if any, and puts it into the result. */
+static int end_fragment(struct ptf_segment_worker *worker, struct ptf_segment_result *result,
+        uint64_t order, bool gap_before)
+{
+	int rc;
+	struct ptf_fragment *fragment = ptf_fragment_builder_end(&worker->builder, &rc);
+
+	if (!fragment)
+		return rc;
+	fragment->order = order;
+	/* Only the first fragment of a segment stands behind the gap in its stream. */
+	fragment->gap_before = gap_before && !result->fragments.n;
+	if (ptf_vec_push(&result->fragments, fragment))
+		return 0;
+	ptf_fragment_destroy(fragment);
+	return -PTF_ENOMEM;
+}
+
+static int begin_fragment(struct ptf_segment_worker *worker, const struct ptf_flow_item *item)
+{
+	const struct ptf_thread_timeline *timeline = NULL;
+
+	if (worker->recording->timed)
+		timeline =
+		        ptf_timelines_find(worker->recording->timelines, item->code, item->time_ns);
+	return ptf_fragment_builder_begin(&worker->builder, item->pid, item->code, timeline);
+}
+
+static int replay(struct ptf_segment_worker *worker, struct ptf_segment_result *result,
+        const struct ptf_aux_segment *segment, uint64_t order)
+{
+	const struct ptf_flow_item *item;
+	int rc;
+
+	while ((rc = worker->ops->next(worker->engine, &item)) == 0) {
+		bool wanted = !worker->only_tid || item->code == worker->only_tid;
+
+		if (item->kind == PTF_FLOW_THREAD) {
+			rc = end_fragment(worker, result, order, segment->gap_before);
+			if (rc == 0 && wanted)
+				rc = begin_fragment(worker, item);
+		} else if (worker->builder.fragment) {
+			rc = ptf_fragment_builder_add(&worker->builder, item);
+		}
+		if (rc < 0)
+			return rc;
+	}
+	return rc < 0 ? rc : end_fragment(worker, result, order, segment->gap_before);
+}
+
+struct ptf_segment_result *ptf_segment_worker_run(
+        struct ptf_segment_worker *worker, const struct ptf_aux_segment *segment, uint64_t order)
+{
+	const struct ptf_recording *recording = worker->recording;
+	struct ptf_segment_result *result = calloc(1, sizeof(*result));
+	struct ptf_engine_input input = {.size = segment->size, .next_psb = segment->next_psb};
+
+	if (!result)
+		return NULL;
+	input.bytes = ptf_aux_segment_bytes(&recording->streams, segment, &worker->scratch);
+	input.spans = recording->spans[segment->stream].v;
+	input.n_spans = recording->spans[segment->stream].n;
+	result->rc = input.bytes ? worker->ops->begin(worker->engine, &input) : -PTF_ENOMEM;
+	if (result->rc == 0)
+		result->rc = replay(worker, result, segment, order);
+	return result;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <string.h>
+
+#include "pt/flow_engine.h"
+
+void ptf_engine_counts_release(struct ptf_engine_counts *counts)
+{
+	ptf_vec_release(&counts->missing_by_module);
+}
+
+bool ptf_engine_counts_add(struct ptf_engine_counts *to, const struct ptf_engine_counts *from)
+{
+	to->instructions += from->instructions;
+	to->calls += from->calls;
+	to->returns += from->returns;
+	to->psbs += from->psbs;
+	to->overflows += from->overflows;
+	to->errors += from->errors;
+	to->lost_bytes += from->lost_bytes;
+	to->unmapped_errors += from->unmapped_errors;
+	for (unsigned i = 0; i < PTF_DISTANCE_BUCKETS; i++)
+		to->distances.count[i] += from->distances.count[i];
+	while (to->missing_by_module.n < from->missing_by_module.n) {
+		if (!ptf_vec_push(&to->missing_by_module, 0))
+			return false;
+	}
+	for (size_t i = 0; i < from->missing_by_module.n; i++)
+		to->missing_by_module.v[i] += from->missing_by_module.v[i];
+	return true;
+}
+
+const struct ptf_flow_engine_ops *ptf_flow_engine_find(const char *name)
+{
+	return strcmp(name, ptf_engine_libipt.name) == 0 ? &ptf_engine_libipt : NULL;
+}

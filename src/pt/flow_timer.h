@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Gives flow items their times: holds items back until the next anchor (a point of the flow whose
+ * time a packet gives) and interpolates between the two neighbouring anchors by retired
+ * instructions. The one place where times are made, for every engine.
+ */
+#ifndef PTF_FLOW_TIMER_H
+#define PTF_FLOW_TIMER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/vec.h"
+#include "pt/flow_item.h"
+
+/* Histogram of the distances between neighbouring anchors: 8 buckets for each power of two ns. */
+#define PTF_DISTANCE_BUCKETS 512u
+struct ptf_anchor_distances {
+	uint64_t count[PTF_DISTANCE_BUCKETS];
+};
+
+/* Median distance, ns (middle of its bucket); 0 when there is none. */
+uint64_t ptf_anchor_distances_median(const struct ptf_anchor_distances *distances);
+
+struct ptf_flow_timer {
+	PTF_VEC(struct ptf_flow_item) items; /* queue: [head, ready) timed, [ready, n) waiting */
+	PTF_VEC(uint64_t) positions;         /* of each item: instructions retired since begin */
+	size_t head, ready;
+	uint64_t position;      /* instructions retired since begin */
+	uint64_t item_position; /* of the last item added */
+	uint64_t anchor_position, anchor_ns; /* last anchor; anchor_ns PTF_NO_TIME: none yet */
+	struct ptf_anchor_distances *distances; /* borrowed */
+};
+
+void ptf_flow_timer_release(struct ptf_flow_timer *timer);
+
+/* Forgets all items: a new segment. */
+void ptf_flow_timer_begin(struct ptf_flow_timer *timer, struct ptf_anchor_distances *distances);
+
+/* n more instructions retired. */
+static inline void ptf_flow_timer_retire(struct ptf_flow_timer *timer, uint64_t n)
+{
+	timer->position += n;
+}
+
+/* Appends an item at the current position; its insns are filled in. False: out of memory. */
+bool ptf_flow_timer_add(struct ptf_flow_timer *timer, struct ptf_flow_item item);
+
+/* Time at a position (not behind the current one): items up to it get their times. */
+void ptf_flow_timer_anchor(struct ptf_flow_timer *timer, uint64_t position, uint64_t ns);
+
+/* No anchor comes any more: what waits gets the last known time. */
+void ptf_flow_timer_flush(struct ptf_flow_timer *timer);
+
+/* The next timed item, NULL when none is ready; valid until the next call of any function. */
+const struct ptf_flow_item *ptf_flow_timer_next(struct ptf_flow_timer *timer);
+
+#endif

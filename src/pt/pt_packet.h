@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * PT packets: one packet out of a byte stream.
+ *
+ * Encodings: SDM volume 3, chapter "Intel Processor Trace", "Packet Definitions".
+ */
+#ifndef PTF_PT_PACKET_H
+#define PTF_PT_PACKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum ptf_packet_kind {
+	PTF_PACKET_PAD,
+	PTF_PACKET_TNT_8,
+	PTF_PACKET_TNT_64,
+	PTF_PACKET_TIP,
+	PTF_PACKET_TIP_PGE,
+	PTF_PACKET_TIP_PGD,
+	PTF_PACKET_FUP,
+	PTF_PACKET_PIP,
+	PTF_PACKET_MODE_EXEC,
+	PTF_PACKET_MODE_TSX,
+	PTF_PACKET_TRACE_STOP,
+	PTF_PACKET_CBR,
+	PTF_PACKET_TSC,
+	PTF_PACKET_MTC,
+	PTF_PACKET_TMA,
+	PTF_PACKET_CYC,
+	PTF_PACKET_VMCS,
+	PTF_PACKET_OVF,
+	PTF_PACKET_PSB,
+	PTF_PACKET_PSBEND,
+	PTF_PACKET_MNT,
+	PTF_PACKET_PTW,
+	PTF_PACKET_EXSTOP,
+	PTF_PACKET_MWAIT,
+	PTF_PACKET_PWRE,
+	PTF_PACKET_PWRX,
+	PTF_PACKET_BBP, /* block begin */
+	PTF_PACKET_BIP, /* block item; valid only behind a BBP: see ptf_packet_decode_bip */
+	PTF_PACKET_BEP, /* block end */
+	PTF_PACKET_CFE,
+	PTF_PACKET_EVD,
+	PTF_PACKET_TRIG,
+	PTF_PACKET_KINDS
+};
+
+struct ptf_packet {
+	enum ptf_packet_kind kind;
+	uint8_t size;      /* bytes */
+	uint8_t ipc;       /* TIP*, FUP: IP compression (IPBytes field) */
+	uint8_t tnt_count; /* TNT: branches, 1..47 (0: none, a stop bit alone) */
+	uint8_t flags;     /* MODE.Exec: bit 0 CS.L, 1 CS.D, 2 IF; MODE.TSX: bit 0 in TX, 1 abort; EXSTOP,
+			    * PTW, BEP, CFE: bit 0 an IP (FUP) follows */
+	uint8_t cbr, mtc;
+	uint16_t ctc, fc;  /* TMA: crystal clock, fast counter (9 bits) */
+	uint64_t payload;  /* TNT: bits, oldest in the highest of tnt_count; TIP*, FUP: raw IP bits; TSC;
+			    * CYC: cycles; PIP: CR3 | non-root in bit 0; VMCS: base; PTW, MNT, EVD, MWAIT,
+			    * PWRE, PWRX, BIP: value; CFE: type | vector << 8 */
+};
+
+/* Decodes the packet at `at`, of which `left` bytes are there. Returns its size (> 0), 0 when the
+ * stream ends inside it, -1 when the bytes are no packet. Reads nothing behind at[left - 1]. */
+int ptf_packet_decode(const uint8_t *at, size_t left, struct ptf_packet *packet);
+
+/* Between BBP and BEP (or another FUP-less packet), the bytes xxxxx100 are block items. wide: 8 byte
+ * payloads (the BBP's flag). Same returns. */
+int ptf_packet_decode_bip(const uint8_t *at, size_t left, bool wide, struct ptf_packet *packet);
+
+/* The first PSB in [begin, end), NULL: none. */
+const uint8_t *ptf_packet_find_psb(const uint8_t *begin, const uint8_t *end);
+
+/* Last IP (SDM, "IP compression"): what a compressed IP is relative to. */
+struct ptf_last_ip {
+	uint64_t ip;
+};
+
+/* Takes the IP of a TIP*, FUP; false when it is suppressed (then nothing changes) or reserved.
+ * A PSB sets ip to 0: the caller does. */
+bool ptf_last_ip_update(struct ptf_last_ip *last, const struct ptf_packet *packet);
+
+/* "TIP.PGE": perf's spelling; a static string. */
+const char *ptf_packet_kind_name(enum ptf_packet_kind kind);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Shadow stack of one thread: applies flow items by the stack rules and books time, calls and
+ * instructions on a call tree.
+ *
+ * One machine serves twice. With `local` set it replays a fragment whose lower stack is not known:
+ * an item that only the lower stack can decide is refused (1) and left to the stitcher, which runs
+ * the same machine with the thread's whole stack and `local` off.
+ */
+#ifndef PTF_SHADOW_STACK_H
+#define PTF_SHADOW_STACK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/vec.h"
+#include "pt/flow_item.h"
+#include "sched/thread_timeline.h"
+#include "stack/call_tree.h"
+#include "stack/latency.h"
+#include "stack/stack_rule.h"
+
+/* Addresses first..last; first > last: none. A return address is a range where the size of the
+ * call instruction is not known (text input). */
+struct ptf_ip_range {
+	uint64_t first, last;
+};
+
+#define PTF_NO_RANGE ((struct ptf_ip_range){1, 0})
+
+static inline bool ptf_ip_range_has(struct ptf_ip_range range, uint64_t ip)
+{
+	return ip >= range.first && ip <= range.last;
+}
+
+struct ptf_frame {
+	const struct ptf_function *function;
+	struct ptf_call_node *node; /* this frame's path, in the machine's tree */
+	struct ptf_ip_range ret;    /* where its return goes, PTF_NO_RANGE: unknown */
+	struct ptf_ip_range resume; /* async frames: where the interrupted code goes on */
+	uint64_t entry_ns;          /* PTF_NO_TIME: not known */
+	bool entered;               /* its entry was seen */
+	bool async;                 /* signal handler, its restorer, interrupt */
+};
+
+PTF_VEC_TYPEDEF(ptf_frames, struct ptf_frame);
+
+/* Frames that were left without a return: a coroutine that may go on, or garbage. */
+struct ptf_parked {
+	struct ptf_frames frames;
+	uint64_t left_ns; /* when */
+};
+
+/* What the thread does between two items. */
+enum ptf_stack_state {
+	PTF_STACK_RUNS,    /* in `place` */
+	PTF_STACK_LOST,    /* nobody knows */
+	PTF_STACK_UNKNOWN, /* local: whatever the lower stack was doing; nothing is booked */
+};
+
+struct ptf_shadow_stack {
+	struct ptf_call_tree *tree;  /* borrowed: where nodes are made */
+	struct ptf_call_node *base;  /* node below the first frame; older ones (of stacks that were
+				      * given up) follow by `sibling` */
+	struct ptf_frames frames;    /* outermost first */
+	bool local;                  /* the stack below frames[0] exists but is not known here */
+	enum ptf_stack_state state;
+	enum ptf_place place;        /* when state is PTF_STACK_RUNS */
+	struct ptf_ip_range resume;  /* where tracing should go on after OFF */
+	uint64_t now_ns;             /* booked up to here; PTF_NO_TIME: nothing yet */
+	const struct ptf_thread_timeline *thread; /* NULL: no timing */
+	size_t off_cursor;           /* first off span that ends after now_ns */
+	struct ptf_latency_table *latency;     /* borrowed */
+	struct ptf_stack_rule_counts *rules;   /* borrowed */
+	PTF_VEC(struct ptf_parked) parked;     /* oldest first; whole stacks only */
+};
+
+/* Frees frames and parked stacks, not what is borrowed. */
+void ptf_shadow_stack_release(struct ptf_shadow_stack *stack);
+
+/* Empties the local stack: what follows stands on another base node. */
+void ptf_shadow_stack_rebase(struct ptf_shadow_stack *stack, struct ptf_call_node *base);
+
+/* The node that time and instructions are booked on now. */
+struct ptf_call_node *ptf_shadow_stack_top(const struct ptf_shadow_stack *stack);
+
+/* Books the time up to to_ns (clipped to the thread's life) on the top. 0 or -PTF_ENOMEM. */
+int ptf_shadow_stack_advance(struct ptf_shadow_stack *stack, uint64_t to_ns);
+
+/* Applies an item whose time was booked. 0 done, 1 refused (local only), -PTF_ENOMEM. */
+int ptf_shadow_stack_apply(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item);
+
+/* State (not frames) as it is after the item, for a local stack whose item was refused. */
+void ptf_shadow_stack_assume(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item);
+
+/* Pushes a frame that was there before we looked: partial, not a call. 0 or -PTF_ENOMEM. */
+int ptf_shadow_stack_found(struct ptf_shadow_stack *stack, const struct ptf_function *function);
+
+/* Ends all frames. seen: their exit was seen (exec); else they are partial. */
+int ptf_shadow_stack_close(struct ptf_shadow_stack *stack, bool seen);
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <ptflame/error.h>
+
+#include "stack/stitch.h"
+
+int ptf_stitch_init(struct ptf_stitch *stitch, const struct ptf_thread_timeline *timeline,
+	struct ptf_latency_table *latency, struct ptf_stack_rule_counts *rules)
+{
+	struct ptf_call_node *base;
+
+	*stitch = (struct ptf_stitch){0};
+	ptf_call_tree_init(&stitch->tree);
+	base = ptf_arena_alloc(&stitch->tree.arena, sizeof(*base));
+	if (!base)
+		return -PTF_ENOMEM;
+	stitch->stack = (struct ptf_shadow_stack){
+		.tree = &stitch->tree,
+		.base = base,
+		.state = PTF_STACK_RUNS,
+		.place = PTF_PLACE_KERNEL,
+		.resume = PTF_NO_RANGE,
+		.now_ns = timeline ? timeline->start_ns : PTF_NO_TIME,
+		.thread = timeline,
+		.latency = latency,
+		.rules = rules,
+	};
+	return 0;
+}
+
+void ptf_stitch_release(struct ptf_stitch *stitch)
+{
+	ptf_shadow_stack_release(&stitch->stack);
+	ptf_call_tree_release(&stitch->tree);
+	*stitch = (struct ptf_stitch){0};
+}
+
+/* Before the first code that is seen the thread was in the kernel, under that code. */
+static int book_start(struct ptf_stitch *stitch, const struct ptf_flow_item *first)
+{
+	stitch->seen_code = true;
+	if (first->cause == PTF_CAUSE_SYSCALL)
+		stitch->stack.place = PTF_PLACE_SYSCALL;
+	return ptf_shadow_stack_found(&stitch->stack, first->to_function);
+}
+
+/* Applies an item on the whole stack, with the time up to it. */
+static int apply(struct ptf_stitch *stitch, const struct ptf_flow_item *item)
+{
+	int rc = 0;
+
+	if (!stitch->seen_code) {
+		if (!item->to_function)
+			return ptf_shadow_stack_apply(&stitch->stack, item);
+		rc = book_start(stitch, item);
+	}
+	if (rc == 0)
+		rc = ptf_shadow_stack_advance(&stitch->stack, item->time_ns);
+	return rc < 0 ? rc : ptf_shadow_stack_apply(&stitch->stack, item);
+}
+
+static int push_open_frames(struct ptf_shadow_stack *stack, const struct ptf_piece *piece)
+{
+	for (size_t i = 0; i < piece->frames.n; i++) {
+		struct ptf_frame frame = piece->frames.v[i];
+
+		frame.node = ptf_call_tree_child(
+			stack->tree, ptf_shadow_stack_top(stack), frame.function);
+		if (!frame.node || !ptf_vec_push(&stack->frames, frame))
+			return -PTF_ENOMEM;
+	}
+	return 0;
+}
+
+static int add_piece(struct ptf_stitch *stitch, const struct ptf_piece *piece)
+{
+	struct ptf_shadow_stack *stack = &stitch->stack;
+	struct ptf_call_node *top = ptf_shadow_stack_top(stack);
+
+	if (!ptf_call_tree_merge(stack->tree, top, piece->root) ||
+		push_open_frames(stack, piece) < 0)
+		return -PTF_ENOMEM;
+	if (piece->state != PTF_STACK_UNKNOWN) {
+		stack->state = piece->state;
+		stack->place = piece->place;
+		stack->resume = piece->resume;
+	}
+	if (piece->now_ns != PTF_NO_TIME && stack->thread &&
+		(stack->now_ns == PTF_NO_TIME || piece->now_ns > stack->now_ns)) {
+		stack->now_ns = piece->now_ns;
+		stack->off_cursor = ptf_thread_timeline_off_after(stack->thread, stack->now_ns);
+	}
+	return piece->has_item ? apply(stitch, &piece->item) : 0;
+}
+
+int ptf_stitch_add(struct ptf_stitch *stitch, const struct ptf_fragment *fragment)
+{
+	int rc = 0;
+
+	if (fragment->gap_before && stitch->started) {
+		stitch->stack.state = PTF_STACK_LOST;
+		stitch->stack.resume = PTF_NO_RANGE;
+	}
+	stitch->started = true;
+	if (fragment->has_sync)
+		rc = apply(stitch, &fragment->sync);
+	for (size_t i = 0; i < fragment->pieces.n && rc == 0; i++)
+		rc = add_piece(stitch, &fragment->pieces.v[i]);
+	return rc;
+}
+
+int ptf_stitch_item(struct ptf_stitch *stitch, const struct ptf_flow_item *item)
+{
+	ptf_shadow_stack_top(&stitch->stack)->insns += item->insns;
+	stitch->started = true;
+	return apply(stitch, item);
+}
+
+int ptf_stitch_finish(struct ptf_stitch *stitch)
+{
+	struct ptf_shadow_stack *stack = &stitch->stack;
+	int rc = stack->thread ? ptf_shadow_stack_advance(stack, stack->thread->end_ns) : 0;
+
+	if (rc == 0)
+		rc = ptf_shadow_stack_close(stack, false);
+	for (struct ptf_call_node *base = stack->base; base && rc == 0; base = base->sibling) {
+		if (!ptf_call_tree_merge(&stitch->tree, &stitch->tree.root, base))
+			rc = -PTF_ENOMEM;
+	}
+	return rc;
+}

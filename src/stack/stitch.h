@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Stitch: joins the fragments of one thread, in time order, into its whole stack history.
+ */
+#ifndef PTF_STITCH_H
+#define PTF_STITCH_H
+
+#include "stack/fragment.h"
+
+struct ptf_stitch {
+	struct ptf_shadow_stack stack;   /* the whole stack */
+	struct ptf_call_tree tree;       /* the thread's result (after finish: under tree.root) */
+	bool started;                    /* a fragment was added */
+	bool seen_code;                  /* ... and showed where the thread was */
+};
+
+/* Borrowed: timeline (NULL: untimed), latency, rules. 0 or -PTF_ENOMEM. */
+int ptf_stitch_init(struct ptf_stitch *stitch, const struct ptf_thread_timeline *timeline,
+	struct ptf_latency_table *latency, struct ptf_stack_rule_counts *rules);
+void ptf_stitch_release(struct ptf_stitch *stitch);
+
+/* Adds the next fragment (not kept). 0 or -PTF_ENOMEM. */
+int ptf_stitch_add(struct ptf_stitch *stitch, const struct ptf_fragment *fragment);
+
+/* Adds a single item, for input that is not cut into segments. 0 or -PTF_ENOMEM. */
+int ptf_stitch_item(struct ptf_stitch *stitch, const struct ptf_flow_item *item);
+
+/* Books the rest of the life and ends open frames; stitch->tree is complete. */
+int ptf_stitch_finish(struct ptf_stitch *stitch);
+
+#endif
