@@ -27,7 +27,7 @@ static const struct {
         [PTF_VIEW_LABEL] = {{220, 214, 196}, {0, 0, 0}, NULL},
         [PTF_VIEW_USER] = {{240, 170, 60}, {15, 60, 60}, "user code"},
         [PTF_VIEW_FILTERED] = {{226, 205, 160}, {0, 0, 0}, "filtered out"},
-        [PTF_VIEW_KERNEL] = {{226, 84, 40}, {20, 40, 24}, "kernel"},
+        [PTF_VIEW_KERNEL] = {{226, 80, 40}, {20, 28, 24}, "kernel"},
         [PTF_VIEW_OFF] = {{92, 146, 216}, {40, 36, 28}, "off-CPU"},
         [PTF_VIEW_LOST] = {{152, 152, 152}, {0, 0, 0}, "lost"},
 };
