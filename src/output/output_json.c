@@ -50,8 +50,8 @@ static void set_text(struct object *object, const char *key, const char *value)
 	struct ptf_text text = {0};
 
 	ptf_text_append_clean(&text, value);
-	object->failed |= text.failed;
 	set(object, key, json_string(ptf_text_string(&text)));
+	object->failed |= text.failed;
 	ptf_text_release(&text);
 }
 
