@@ -432,5 +432,28 @@ class Accounting(EveryProgram):
                          report["decode"]["instructions"])
 
 
+class Jit(unittest.TestCase):
+    """Code that no file holds: what cannot be decoded shows as lost time, not as wrong calls."""
+
+    def test_jit(self):
+        for variant in [_variant] if _variant else ["static", "dynamic"]:
+            with self.subTest(variant=variant):
+                program = lib.program("jit", variant)
+                path = os.path.join(Recording.directory, program.file + ".data")
+                truth = lib.Truth(lib.record(path, program.command))
+                report = lib.report_json(path)
+                self.assertEqual(lib.identity_errors(report), [])
+                calls = collections.Counter()
+                for function in report["functions"]:
+                    calls[function["name"]] += function["calls"]
+                for name, count in truth.calls.items():
+                    self.assertLessEqual(calls[name], count, name)
+                self.assertGreater(calls["before_jit"], 0)
+                if any(calls[name] != count for name, count in truth.calls.items()):
+                    decode = report["decode"]
+                    self.assertGreater(decode["errors"] + decode["lost_bytes"], 0,
+                                       "calls are missing and nothing says so")
+
+
 if __name__ == "__main__":
     lib.main()
