@@ -52,7 +52,7 @@ struct peer {
 	bool required;        /* named by the user: the recording fails without it */
 	bool released;        /* not recorded, only started and stopped because it waits for that */
 	bool execs;           /* it executes another program in the simulator */
-	bool stopped;         /* STOPPED has come */
+	bool asked, stopped;  /* STOP was sent; STOPPED has come */
 	bool drained;         /* its socket was found empty since the last round */
 };
 
@@ -272,13 +272,21 @@ static int follow_fork(struct ptf_sim_session *s, const struct peer *parent,
 
 /* --- processes go --- */
 
+/* It said STOPPED because we told it so. After one of its own accord (exit, exec) more may come. */
+static bool has_stopped(const struct peer *peer)
+{
+	return peer->asked && peer->stopped;
+}
+
 static int lose_peer(struct ptf_sim_session *s, struct peer *peer, struct ptf_error *err)
 {
-	bool heard = s->recording && !peer->released && !peer->stopped;
+	bool ended = !has_stopped(peer);
 
 	peer->state = PEER_DONE;
 	ptf_sim_client_release(&peer->client);
-	return heard ? ptf_sim_recording_gone(s->recording, peer->pid, host_ns(), err) : 0;
+	return ended && s->recording && !peer->released
+	               ? ptf_sim_recording_gone(s->recording, peer->pid, host_ns(), err)
+	               : 0;
 }
 
 /* Its end of the connection is closed: exit, death, or another program in its place. */
@@ -290,8 +298,7 @@ static int peer_closed(struct ptf_sim_session *s, struct peer *peer, struct ptf_
 	if (!peer->execs)
 		return lose_peer(s, peer, err);
 	ptf_sim_client_release(&peer->client);
-	peer->execs = false;
-	peer->required = false;
+	peer->execs = peer->asked = peer->stopped = peer->required = false;
 	peer->base_ns = peer->exec_ns;
 	peer->state = PEER_CONNECTING;
 	peer->released = peer->released || s->stopping;
@@ -306,7 +313,7 @@ static int too_late(struct ptf_sim_session *s, struct peer *peer, struct ptf_err
 		        "the simulator of process %d does not answer: it is stopped, "
 		        "or another recorder is attached",
 		        (int)peer->real_pid);
-	if (!peer->released)
+	if (!peer->released && !peer->stopped)
 		ptf_log(PTF_LOG_WARN, "process %d does not answer: its trace ends early",
 		        (int)peer->real_pid);
 	return lose_peer(s, peer, err);
@@ -330,6 +337,7 @@ static void send_stop(struct peer *peer)
 {
 	/* A process that is gone closes its socket, which is noticed there. */
 	ptf_sim_client_send(&peer->client, PTF_SIM_STOP, NULL, 0, NULL);
+	peer->asked = true;
 	peer->state = PEER_STOPPING;
 	peer->deadline_ns = host_ns() + STOP_NS;
 }
@@ -393,9 +401,16 @@ static int on_hello(struct ptf_sim_session *s, struct peer *peer, const struct p
 		        (int)peer->real_pid);
 	peer->pid = hello.pid;
 	peer->state = PEER_RUNNING;
-	if (send_start(s, peer) == 0 && (s->stopping || peer->released))
-		send_stop(peer);
+	send_start(s, peer);
+	peer->released |= s->stopping;
 	return 0;
+}
+
+/* A process that is not recorded waits until it is started, and looks for that now and then. */
+static void let_go(struct peer *peer)
+{
+	usleep(5000);
+	send_stop(peer);
 }
 
 /* The event must be open before the thread runs: it waits for the ACK. */
@@ -469,6 +484,10 @@ static int handle(struct ptf_sim_session *s, struct peer *peer, const struct ptf
 	case PTF_SIM_EXEC:
 		on_exec(peer, msg);
 		return 0;
+	case PTF_SIM_STARTED:
+		if (peer->released && peer->state == PEER_RUNNING)
+			let_go(peer);
+		return 0;
 	case PTF_SIM_STOPPED:
 		peer->stopped = true;
 		return 0;
@@ -503,7 +522,7 @@ static int take_messages(struct ptf_sim_session *s, struct peer *peer, struct pt
 	struct ptf_sim_msg msg;
 	int rc = 0;
 
-	while (rc == 0 && !peer->stopped) {
+	while (rc == 0 && !has_stopped(peer)) {
 		int more = ptf_sim_client_next(&peer->client, &msg, err);
 
 		if (more)
@@ -518,7 +537,7 @@ static int read_peer(struct ptf_sim_session *s, struct peer *peer, struct ptf_er
 	bool any = true;
 	int rc = 0;
 
-	for (int i = 0; i < READS_PER_TURN && any && rc == 0 && !peer->stopped; i++) {
+	for (int i = 0; i < READS_PER_TURN && any && rc == 0 && !has_stopped(peer); i++) {
 		rc = ptf_sim_client_receive(&peer->client, &any, err);
 		if (rc == 0)
 			rc = take_messages(s, peer, err);
@@ -527,8 +546,8 @@ static int read_peer(struct ptf_sim_session *s, struct peer *peer, struct ptf_er
 		return rc;
 	if (!any)
 		peer->drained = true;
-	if (peer->stopped)
-		return lose_peer(s, peer, err);
+	if (has_stopped(peer))
+		return peer->execs ? peer_closed(s, peer, err) : lose_peer(s, peer, err);
 	return peer->client.eof ? peer_closed(s, peer, err) : 0;
 }
 
@@ -637,8 +656,11 @@ static void begin_stop(struct ptf_sim_session *s)
 	for (size_t i = 0; i < s->peers.n; i++) {
 		struct peer *peer = s->peers.v[i];
 
-		if (peer->state == PEER_RUNNING) {
+		if (peer->state == PEER_RUNNING && !peer->stopped) {
 			send_stop(peer);
+		} else if (peer->state == PEER_RUNNING) {
+			peer->state = PEER_STOPPING;
+			peer->deadline_ns = host_ns() + RELEASE_NS;
 		} else if (has_deadline(peer)) {
 			peer->released = true;
 			peer->deadline_ns = host_ns() + RELEASE_NS;
