@@ -129,8 +129,8 @@ static void forget(struct ptf_pt_encoder *e)
 	e->return_n = 0;
 }
 
-void ptf_pt_encoder_init(struct ptf_pt_encoder *e, const struct ptf_pt_encoder_config *config,
-	uint8_t *bytes)
+void ptf_pt_encoder_init(
+        struct ptf_pt_encoder *e, const struct ptf_pt_encoder_config *config, uint8_t *bytes)
 {
 	memset(e, 0, sizeof(*e));
 	e->config = *config;

@@ -44,22 +44,22 @@ struct ptf_pt_encoder_config {
 
 struct ptf_pt_encoder {
 	struct ptf_pt_encoder_config config;
-	uint8_t *bytes;     /* caller's buffer */
-	uint64_t n;         /* bytes written to it */
-	uint64_t last_ip;   /* for IP compression */
-	uint64_t tnt;       /* bits waiting, the latest lowest */
-	uint32_t tnt_n;     /* how many */
-	uint32_t return_n;  /* valid entries of returns, at most PTF_PT_RETURNS */
-	uint64_t time;      /* TSC up to which timing packets have told the time */
-	uint64_t mtc_next;  /* TSC of the next MTC */
-	uint64_t mtc_ticks; /* TSC ticks between MTCs */
-	uint32_t return_at; /* index of the next entry to write */
+	uint8_t *bytes;                   /* caller's buffer */
+	uint64_t n;                       /* bytes written to it */
+	uint64_t last_ip;                 /* for IP compression */
+	uint64_t tnt;                     /* bits waiting, the latest lowest */
+	uint32_t tnt_n;                   /* how many */
+	uint32_t return_n;                /* valid entries of returns, at most PTF_PT_RETURNS */
+	uint64_t time;                    /* TSC up to which timing packets have told the time */
+	uint64_t mtc_next;                /* TSC of the next MTC */
+	uint64_t mtc_ticks;               /* TSC ticks between MTCs */
+	uint32_t return_at;               /* index of the next entry to write */
 	uint64_t returns[PTF_PT_RETURNS]; /* ring of return addresses */
 };
 
 /* All state is reset; the first step should be ptf_pt_encoder_psb. */
-void ptf_pt_encoder_init(struct ptf_pt_encoder *e, const struct ptf_pt_encoder_config *config,
-	uint8_t *bytes);
+void ptf_pt_encoder_init(
+        struct ptf_pt_encoder *e, const struct ptf_pt_encoder_config *config, uint8_t *bytes);
 
 /* PSB+: PSB, TSC, TMA, CBR, MODE.Exec (64 bit), FUP ip unless PTF_PT_NO_IP, PSBEND. Flushes TNT
  * bits before it; forgets calls and the last IP. */

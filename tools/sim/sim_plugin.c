@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The plugin's entry points, and its options: clock=real|insn, dilation=X, wait=MS (-1: for ever),
+ * pid=N and next=N (canonical ids) and comm=NAME after execve, log=DIR (debug: the true sequence
+ * of blocks, per thread: pc and instructions, 8 bytes each).
+ */
+#include "sim.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "qemu_plugin_abi.h"
+
+QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
+
+struct sim sim = {.threads_lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* QEMU's generated code keeps the virtual CPU's state, which begins with its general registers in
+ * memory at the start of a block, in rbp; the plugin interface does not show registers. */
+__asm__(".text\n"
+        ".local sim_block_entry\n"
+        ".type sim_block_entry, @function\n"
+        "sim_block_entry:\n"
+        "	movq %rbp, %rdx\n"
+        "	jmp sim_flow_block\n"
+        ".size sim_block_entry, . - sim_block_entry\n");
+void sim_block_entry(unsigned vcpu, void *block);
+
+static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
+{
+	struct sim_block *block = sim_block_of(tb);
+
+	if (block)
+		qemu_plugin_register_vcpu_tb_exec_cb(
+		        tb, sim_block_entry, QEMU_PLUGIN_CB_NO_REGS, block);
+}
+
+static void on_vcpu_init(qemu_plugin_id_t id, unsigned vcpu)
+{
+	sim_thread_birth(vcpu);
+}
+
+static void on_syscall(qemu_plugin_id_t id, unsigned vcpu, int64_t num, uint64_t a1, uint64_t a2,
+        uint64_t a3, uint64_t a4, uint64_t a5, uint64_t a6, uint64_t a7, uint64_t a8)
+{
+	const uint64_t args[6] = {a1, a2, a3, a4, a5, a6};
+	struct sim_thread *t = sim_thread_self();
+
+	if (t)
+		sim_syscall_enter(t, num, args);
+}
+
+static void on_syscall_return(qemu_plugin_id_t id, unsigned vcpu, int64_t num, int64_t ret)
+{
+	struct sim_thread *t = sim_thread_self();
+
+	if (t)
+		sim_syscall_return(t, num, ret);
+}
+
+static void on_emulator_exit(qemu_plugin_id_t id, void *data)
+{
+	sim_server_end(sim_thread_self());
+	sim_server_stop();
+}
+
+static int32_t next_id = SIM_FIRST_ID + 1;
+
+static bool parse_option(const char *option)
+{
+	if (strcmp(option, "clock=insn") == 0)
+		sim.clock = PTF_SIM_CLOCK_INSN;
+	else if (strcmp(option, "clock=real") == 0)
+		sim.clock = PTF_SIM_CLOCK_REAL;
+	else if (strncmp(option, "dilation=", 9) == 0)
+		sim.dilation = strtod(option + 9, NULL);
+	else if (strncmp(option, "wait=", 5) == 0)
+		sim.wait_ms = atoi(option + 5);
+	else if (strncmp(option, "pid=", 4) == 0)
+		sim.pid = atoi(option + 4);
+	else if (strncmp(option, "next=", 5) == 0)
+		next_id = atoi(option + 5);
+	else if (strncmp(option, "comm=", 5) == 0)
+		snprintf(sim.comm, sizeof(sim.comm), "%s", option + 5);
+	else if (strncmp(option, "log=", 4) == 0)
+		sim.log_dir = strdup(option + 4);
+	else
+		return false;
+	return true;
+}
+
+static bool share_ids(void)
+{
+	void *page = mmap(NULL, sizeof(*sim.next_id), PROT_READ | PROT_WRITE,
+	        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (page == MAP_FAILED)
+		return false;
+	sim.next_id = page;
+	*sim.next_id = next_id;
+	return true;
+}
+
+static void identify_process(void)
+{
+	sim.real_pid = getpid();
+	if (sim.clock == PTF_SIM_CLOCK_REAL) {
+		sim.pid = sim.real_pid;
+		sim.ppid = getppid();
+	} else if (!sim.pid) {
+		sim.pid = SIM_FIRST_ID;
+	}
+}
+
+int qemu_plugin_install(
+        qemu_plugin_id_t id, const struct qemu_plugin_info *info, int argc, char **argv)
+{
+	Dl_info self;
+	int i;
+
+	if (info->system_emulation || strcmp(info->target_name, "x86_64") != 0)
+		return -1;
+	for (i = 0; i < argc; i++)
+		if (!parse_option(argv[i]))
+			return fprintf(stderr, "ptflame-sim: unknown option %s\n", argv[i]), -1;
+	if (dladdr(&sim, &self))
+		sim.plugin_path = strdup(self.dli_fname);
+	identify_process();
+	sim.waiting = sim.wait_ms != 0;
+	if (!share_ids())
+		return -1;
+	sim_clock_calibrate();
+	if (!sim_server_start())
+		return fprintf(stderr, "ptflame-sim: cannot make the control socket\n"), -1;
+	sim_maps_snapshot();
+	qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init);
+	qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);
+	qemu_plugin_register_vcpu_syscall_cb(id, on_syscall);
+	qemu_plugin_register_vcpu_syscall_ret_cb(id, on_syscall_return);
+	qemu_plugin_register_atexit_cb(id, on_emulator_exit, NULL);
+	return 0;
+}

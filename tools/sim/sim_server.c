@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The control socket. A helper thread, with all signals blocked, accepts one client and does what
+ * it asks; events and packets are sent by the guest's threads themselves, one message at a time.
+ */
+#include "sim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FD_BASE 500           /* descriptors that programs hardly count on */
+#define SEND_BUFFER (4 << 20) /* wanted; the kernel gives what it allows */
+#define WAIT_STEP_US 200
+#define END_WAIT_US 2000000 /* for a thread that makes no step */
+
+static _Atomic int listen_fd = -1, client_fd = -1;
+static pthread_mutex_t send_lock = PTHREAD_MUTEX_INITIALIZER;
+static char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+
+static int move_up(int fd)
+{
+	int high;
+
+	if (fd < 0)
+		return -1;
+	high = fcntl(fd, F_DUPFD_CLOEXEC, FD_BASE);
+	if (high < 0) /* RLIMIT_NOFILE is low */
+		return fd;
+	close(fd);
+	return high;
+}
+
+/* The directory is ours alone, or there is no socket. */
+static bool make_directory(void)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), PTF_SIM_SOCKET_DIR_FORMAT, getuid());
+	(void)mkdir(path, 0700);
+	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == getuid() &&
+	       (st.st_mode & 077) == 0;
+}
+
+static int make_socket(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(socket_path, sizeof(socket_path), PTF_SIM_SOCKET_FORMAT, getuid(), getpid());
+	memcpy(address.sun_path, socket_path, sizeof(socket_path));
+	(void)unlink(socket_path);
+	if (fd < 0)
+		return -1;
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	        chmod(socket_path, 0600) < 0 || listen(fd, 4) < 0) {
+		close(fd);
+		return -1;
+	}
+	return move_up(fd);
+}
+
+void sim_server_send(enum ptf_sim_message type, const void *fixed, size_t fixed_size,
+        const void *tail, size_t tail_size)
+{
+	struct ptf_sim_header header = {type, (uint32_t)(fixed_size + tail_size)};
+	struct iovec parts[3] = {
+	        {&header, sizeof(header)}, {(void *)fixed, fixed_size}, {(void *)tail, tail_size}};
+	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 3};
+
+	pthread_mutex_lock(&send_lock);
+	while (client_fd >= 0 && message.msg_iovlen) {
+		ssize_t n = sendmsg(client_fd, &message, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) { /* the helper sees it, too */
+			shutdown(client_fd, SHUT_RDWR);
+			break;
+		}
+		while (message.msg_iovlen && (size_t)n >= message.msg_iov->iov_len) {
+			n -= (ssize_t)message.msg_iov->iov_len;
+			message.msg_iov++;
+			message.msg_iovlen--;
+		}
+		if (message.msg_iovlen) {
+			message.msg_iov->iov_base = (char *)message.msg_iov->iov_base + n;
+			message.msg_iov->iov_len -= (size_t)n;
+		}
+	}
+	pthread_mutex_unlock(&send_lock);
+}
+
+bool sim_server_full(size_t size)
+{
+	struct pollfd poller = {.fd = client_fd, .events = POLLOUT};
+
+	(void)size; /* writable means a quarter of the send buffer at most is in use */
+	return poll(&poller, 1, 0) == 1 && !(poller.revents & (POLLOUT | POLLERR | POLLHUP));
+}
+
+static bool receive(int fd, void *out, size_t size)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t n = recv(fd, (char *)out + done, size - done, 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		done += (size_t)n;
+	}
+	return true;
+}
+
+static void send_hello(void)
+{
+	struct ptf_sim_hello hello = {.version = PTF_SIM_PROTOCOL_VERSION,
+	        .clock = sim.clock,
+	        .real_pid = sim.real_pid,
+	        .pid = sim.pid,
+	        .dilation = sim.dilation,
+	        .waiting = sim.waiting};
+
+	sim_server_send(PTF_SIM_HELLO, &hello, sizeof(hello), NULL, 0);
+}
+
+static void send_state(void)
+{
+	struct ptf_sim_task task = {.pid = sim.pid,
+	        .tid = sim.pid,
+	        .ppid = sim.ppid,
+	        .ptid = sim.ppid,
+	        .real_pid = sim.real_pid,
+	        .real_tid = sim.real_pid};
+	struct sim_thread *t;
+
+	sim_server_send(PTF_SIM_PROCESS, &task, sizeof(task), NULL, 0);
+	sim_maps_send_all();
+	for (t = sim.threads; t; t = t->next) {
+		t->acked = false;
+		sim_thread_task(t, 0, &task);
+		sim_server_send(PTF_SIM_THREAD, &task, sizeof(task), t->comm, strlen(t->comm) + 1);
+	}
+}
+
+static void start(const struct ptf_sim_start *how)
+{
+	struct ptf_sim_time time = {0};
+
+	while (!sim.started) /* QEMU is still loading the program */
+		usleep(WAIT_STEP_US);
+	pthread_mutex_lock(&sim.threads_lock);
+	if (!sim.recording) {
+		sim_maps_lock();
+		sim.start = *how;
+		sim.aux_bytes = sim.lost_bytes = 0;
+		send_state();
+		time.time_ns = sim_thread_time(NULL);
+		sim_server_send(PTF_SIM_STARTED, &time, sizeof(time), NULL, 0);
+		sim.recording = true;
+		sim.epoch++;
+		sim_maps_unlock();
+	}
+	pthread_mutex_unlock(&sim.threads_lock);
+}
+
+/* Ends another thread's stream when it is in a system call; else it must do so itself. */
+static bool has_ended(struct sim_thread *t)
+{
+	int expected = SIM_GATE_FREE;
+
+	if (t->epoch == sim.epoch)
+		return true;
+	if (!atomic_compare_exchange_strong(&t->gate, &expected, SIM_GATE_SERVER))
+		return false;
+	sim_flow_finish(t);
+	t->gate = SIM_GATE_FREE;
+	return true;
+}
+
+/* Ends the recording; the caller is the guest's thread `self`, or the helper (NULL). */
+static void end_recording(struct sim_thread *self)
+{
+	struct ptf_sim_time time = {0};
+	struct sim_thread *t;
+	int waited = 0;
+
+	pthread_mutex_lock(&sim.threads_lock);
+	if (sim.recording) {
+		sim.recording = false;
+		sim.epoch++;
+		for (t = sim.threads; t; t = t->next)
+			for (; t != self && !has_ended(t) && waited < END_WAIT_US;
+			        waited += WAIT_STEP_US)
+				usleep(WAIT_STEP_US);
+		if (self)
+			sim_flow_finish(self);
+		time.time_ns = sim_thread_time(self);
+		time.aux_bytes = sim.aux_bytes;
+		time.lost_bytes = sim.lost_bytes;
+		sim_server_send(PTF_SIM_STOPPED, &time, sizeof(time), NULL, 0);
+	}
+	pthread_mutex_unlock(&sim.threads_lock);
+}
+
+static void acknowledge(const struct ptf_sim_thread_ack *ack)
+{
+	struct sim_thread *t;
+
+	pthread_mutex_lock(&sim.threads_lock);
+	for (t = sim.threads; t; t = t->next)
+		if (t->real_tid == ack->real_tid)
+			t->acked = true;
+	pthread_mutex_unlock(&sim.threads_lock);
+}
+
+/* Handles one message; false when the client is gone. */
+static bool serve(int fd)
+{
+	struct ptf_sim_header header;
+	union {
+		struct ptf_sim_start start;
+		struct ptf_sim_thread_ack ack;
+		char bytes[256];
+	} body = {0};
+
+	if (!receive(fd, &header, sizeof(header)) || header.size > sizeof(body) ||
+	        !receive(fd, &body, header.size))
+		return false;
+	if (header.type == PTF_SIM_START)
+		start(&body.start);
+	else if (header.type == PTF_SIM_STOP)
+		end_recording(NULL);
+	else if (header.type == PTF_SIM_THREAD_ACK)
+		acknowledge(&body.ack);
+	return true;
+}
+
+static void welcome(int fd)
+{
+	int size = SEND_BUFFER;
+
+	if (fd < 0)
+		return;
+	if (client_fd >= 0) { /* one client at a time */
+		close(fd);
+		return;
+	}
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	client_fd = move_up(fd);
+	send_hello();
+}
+
+static void dismiss(void)
+{
+	int fd = client_fd;
+
+	shutdown(fd, SHUT_RDWR); /* lets a sender go on */
+	end_recording(NULL);
+	pthread_mutex_lock(&send_lock);
+	fd = client_fd;
+	client_fd = -1;
+	pthread_mutex_unlock(&send_lock);
+	close(fd);
+}
+
+static void *run(void *unused)
+{
+	for (;;) {
+		struct pollfd fds[2] = {
+		        {.fd = listen_fd, .events = POLLIN}, {.fd = client_fd, .events = POLLIN}};
+
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			usleep(WAIT_STEP_US);
+		if (fds[0].revents & POLLIN)
+			welcome(accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC));
+		if (fds[1].revents && !serve(client_fd))
+			dismiss();
+	}
+	return NULL;
+}
+
+static bool start_helper(void)
+{
+	sigset_t all, old;
+	pthread_t thread;
+	bool ok;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	ok = pthread_create(&thread, NULL, run, NULL) == 0;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (ok)
+		pthread_detach(thread);
+	return ok;
+}
+
+static void lock_all(void)
+{
+	pthread_mutex_lock(&sim.threads_lock);
+	sim_maps_lock();
+	pthread_mutex_lock(&send_lock);
+}
+
+static void unlock_all(void)
+{
+	pthread_mutex_unlock(&send_lock);
+	sim_maps_unlock();
+	pthread_mutex_unlock(&sim.threads_lock);
+}
+
+bool sim_server_start(void)
+{
+	static bool once;
+
+	if (!once)
+		pthread_atfork(lock_all, unlock_all, unlock_all);
+	once = true;
+	if (!make_directory())
+		return false;
+	listen_fd = make_socket();
+	return listen_fd >= 0 && start_helper();
+}
+
+void sim_server_stop(void)
+{
+	if (getpid() == sim.real_pid)
+		(void)unlink(socket_path);
+}
+
+void sim_server_forked(void)
+{
+	close(listen_fd);
+	if (client_fd >= 0)
+		close(client_fd);
+	listen_fd = client_fd = -1;
+}
+
+void sim_server_wait(int milliseconds)
+{
+	int64_t left = (int64_t)milliseconds * 1000;
+
+	while (!sim.recording && (milliseconds == SIM_WAIT_FOREVER || left > 0)) {
+		usleep(WAIT_STEP_US);
+		left -= WAIT_STEP_US;
+	}
+	sim.waiting = false;
+}
+
+static void avoid(_Atomic int *fd, unsigned first, unsigned last)
+{
+	int high;
+
+	if (*fd < 0 || (unsigned)*fd < first || (unsigned)*fd > last)
+		return;
+	high = fcntl(*fd, F_DUPFD_CLOEXEC, last >= 1u << 16 ? FD_BASE : (int)last + 1);
+	if (high < 0)
+		high = fcntl(*fd, F_DUPFD_CLOEXEC, FD_BASE);
+	if (high >= 0)
+		*fd = high;
+}
+
+void sim_server_avoid(unsigned first, unsigned last)
+{
+	if (last < FD_BASE)
+		return;
+	avoid(&listen_fd, first, last);
+	avoid(&client_fd, first, last);
+}
+
+void sim_server_end(struct sim_thread *t)
+{
+	end_recording(t);
+}
