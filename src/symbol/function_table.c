@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "symbol/function_table.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/hash_map.h"
+#include "base/vec.h"
+#include "symbol/demangle.h"
+
+struct entry {
+	struct ptf_function function;
+	struct entry *next; /* with the same hash, or NULL */
+};
+
+struct string {
+	const char *text;
+	struct string *next; /* with the same hash, or NULL */
+};
+
+struct ptf_function_table {
+	pthread_mutex_t lock; /* guards everything below; the structs themselves are constant */
+	struct ptf_arena arena;
+	struct ptf_hash_map by_key;  /* hash of the key -> struct entry */
+	struct ptf_hash_map modules; /* hash of a path -> struct string */
+	PTF_VEC(struct entry *) entries;
+};
+
+/* The start of a path's last part, and its length in *len. What stands in brackets ("[vdso]",
+ * "[kernel.kallsyms]_text") is taken without them. */
+static const char *base_name(const char *path, size_t *len)
+{
+	const char *slash = strrchr(path, '/');
+	const char *base = slash ? slash + 1 : path;
+
+	if (base[0] == '[')
+		base++;
+	*len = strcspn(base, "]");
+	if (*len > 0)
+		return base;
+	*len = strlen("unknown");
+	return "unknown";
+}
+
+static const char *make_name(struct ptf_function_table *table, const struct ptf_function *f)
+{
+	size_t len;
+	const char *base = base_name(f->module, &len);
+	size_t size = len + sizeof("[+0x]") + 16;
+	char *name = ptf_arena_alloc(&table->arena, size);
+
+	if (!name)
+		return NULL;
+	if (f->kind == PTF_FUNCTION_MODULE)
+		snprintf(name, size, "[%.*s]", (int)len, base);
+	else
+		snprintf(name, size, "[%.*s+0x%" PRIx64 "]", (int)len, base, f->address);
+	return name;
+}
+
+static const char *demangled_name(struct ptf_function_table *table, const char *raw_name)
+{
+	char *demangled = ptf_demangle(raw_name);
+	const char *name;
+
+	if (!demangled)
+		return raw_name;
+	name = ptf_arena_strdup(&table->arena, demangled);
+	free(demangled);
+	return name;
+}
+
+static const char *intern_module(struct ptf_function_table *table, const char *path)
+{
+	uint64_t *first =
+	        ptf_hash_map_at(&table->modules, ptf_hash_bytes(path, strlen(path)), NULL);
+	struct string *string;
+
+	if (!first)
+		return NULL;
+	for (string = (struct string *)(uintptr_t)*first; string; string = string->next)
+		if (strcmp(string->text, path) == 0)
+			return string->text;
+	string = ptf_arena_alloc(&table->arena, sizeof(*string));
+	if (!string)
+		return NULL;
+	string->text = ptf_arena_strdup(&table->arena, path);
+	if (!string->text)
+		return NULL;
+	string->next = (struct string *)(uintptr_t)*first;
+	*first = (uintptr_t)string;
+	return string->text;
+}
+
+static uint64_t key_hash(
+        const char *module, uint64_t address, enum ptf_function_kind kind, const char *raw_name)
+{
+	uint64_t hash = ptf_hash_bytes(module, strlen(module)) ^ ptf_hash_u64(address + kind);
+
+	if (raw_name)
+		hash ^= ptf_hash_u64(ptf_hash_bytes(raw_name, strlen(raw_name)));
+	return hash;
+}
+
+static bool key_equal(const struct ptf_function *f, const char *module, uint64_t address,
+        enum ptf_function_kind kind, const char *raw_name)
+{
+	if (f->address != address || f->kind != kind || strcmp(f->module, module) != 0)
+		return false;
+	if (!raw_name || !f->raw_name)
+		return raw_name == f->raw_name;
+	return strcmp(f->raw_name, raw_name) == 0;
+}
+
+/* Fills in the strings of f, which has everything else; false when out of memory. */
+static bool own_strings(struct ptf_function_table *table, struct ptf_function *f,
+        const char *module, const char *raw_name, bool demangle)
+{
+	f->module = intern_module(table, module);
+	if (!f->module)
+		return false;
+	if (raw_name) {
+		f->raw_name = ptf_arena_strdup(&table->arena, raw_name);
+		if (!f->raw_name)
+			return false;
+		f->name = demangle ? demangled_name(table, f->raw_name) : f->raw_name;
+	}
+	if (!f->name || !f->name[0])
+		f->name = make_name(table, f);
+	return f->name;
+}
+
+static const struct ptf_function *intern_locked(struct ptf_function_table *table,
+        const char *module, uint64_t address, uint64_t size, enum ptf_function_kind kind,
+        const char *raw_name, bool demangle)
+{
+	uint64_t hash = key_hash(module, address, kind, raw_name);
+	uint64_t *first = ptf_hash_map_at(&table->by_key, hash, NULL);
+	struct entry *entry;
+
+	if (!first)
+		return NULL;
+	for (entry = (struct entry *)(uintptr_t)*first; entry; entry = entry->next)
+		if (key_equal(&entry->function, module, address, kind, raw_name))
+			return &entry->function;
+	entry = ptf_arena_alloc(&table->arena, sizeof(*entry));
+	if (!entry)
+		return NULL;
+	entry->function.address = address;
+	entry->function.size = size;
+	entry->function.kind = kind;
+	entry->function.id = (uint32_t)table->entries.n;
+	if (!own_strings(table, &entry->function, module, raw_name, demangle))
+		return NULL;
+	if (!ptf_vec_push(&table->entries, entry))
+		return NULL;
+	entry->next = (struct entry *)(uintptr_t)*first;
+	*first = (uintptr_t)entry;
+	return &entry->function;
+}
+
+const struct ptf_function *ptf_function_table_intern(struct ptf_function_table *table,
+        const char *module, uint64_t address, uint64_t size, enum ptf_function_kind kind,
+        const char *raw_name, bool demangle)
+{
+	const struct ptf_function *function;
+
+	pthread_mutex_lock(&table->lock);
+	function = intern_locked(table, module, address, size, kind, raw_name, demangle);
+	pthread_mutex_unlock(&table->lock);
+	return function;
+}
+
+struct ptf_function_table *ptf_function_table_create(void)
+{
+	struct ptf_function_table *table = calloc(1, sizeof(*table));
+
+	if (!table)
+		return NULL;
+	pthread_mutex_init(&table->lock, NULL);
+	if (!ptf_function_table_intern(table, "", 0, 0, PTF_FUNCTION_UNKNOWN, "[unknown]", false)) {
+		ptf_function_table_destroy(table);
+		return NULL;
+	}
+	return table;
+}
+
+void ptf_function_table_destroy(struct ptf_function_table *table)
+{
+	if (!table)
+		return;
+	ptf_vec_release(&table->entries);
+	ptf_hash_map_release(&table->by_key);
+	ptf_hash_map_release(&table->modules);
+	ptf_arena_release(&table->arena);
+	pthread_mutex_destroy(&table->lock);
+	free(table);
+}
+
+/* A caller's const promises that the functions do not change; the lock must. */
+static pthread_mutex_t *lock_of(const struct ptf_function_table *table)
+{
+	return (pthread_mutex_t *)&table->lock;
+}
+
+uint32_t ptf_function_table_count(const struct ptf_function_table *table)
+{
+	uint32_t count;
+
+	pthread_mutex_lock(lock_of(table));
+	count = (uint32_t)table->entries.n;
+	pthread_mutex_unlock(lock_of(table));
+	return count;
+}
+
+const struct ptf_function *ptf_function_table_get(
+        const struct ptf_function_table *table, uint32_t id)
+{
+	const struct ptf_function *function = NULL;
+
+	pthread_mutex_lock(lock_of(table));
+	if (id < table->entries.n)
+		function = &table->entries.v[id]->function;
+	pthread_mutex_unlock(lock_of(table));
+	return function;
+}
+
+const struct ptf_function *ptf_function_table_unknown(const struct ptf_function_table *table)
+{
+	return ptf_function_table_get(table, 0);
+}
