@@ -8,6 +8,7 @@
 
 enum {
 	PSB_SIZE = 16,
+	CHUNK_FILL = 8,
 	MAX_PSB_PLUS = 256, /* bytes: the SDM's PSB+ packets need less than 100 */
 };
 
@@ -44,12 +45,19 @@ static struct ptf_aux_stream *stream_of(struct ptf_aux_streams *streams,
 static int append_chunk(struct ptf_aux_stream *stream, struct ptf_aux_chunk chunk,
 	struct ptf_error *err)
 {
-	const struct ptf_aux_chunk *last =
+	struct ptf_aux_chunk *last =
 		stream->chunks.n ? &stream->chunks.v[stream->chunks.n - 1] : NULL;
 	uint64_t end = last ? last->aux_offset + last->size : 0;
 
 	if (chunk.aux_offset > UINT64_MAX - chunk.size)
 		return 0;
+	/* perf fills chunks up to multiples of 8 bytes: what was filled up is not trace. */
+	if (last && chunk.aux_offset < end && end - chunk.aux_offset < CHUNK_FILL &&
+		end - chunk.aux_offset < last->size) {
+		stream->size -= end - chunk.aux_offset;
+		last->size -= end - chunk.aux_offset;
+		end = chunk.aux_offset;
+	}
 	if (last && chunk.aux_offset < end) {
 		uint64_t repeated = end - chunk.aux_offset;
 

@@ -39,7 +39,7 @@ enum ptf_packet_kind {
 	PTF_PACKET_PWRE,
 	PTF_PACKET_PWRX,
 	PTF_PACKET_BBP, /* block begin */
-	PTF_PACKET_BIP, /* block item; valid only behind a BBP: see ptf_packet_decode_bip */
+	PTF_PACKET_BIP, /* block item; only behind a BBP: see ptf_packet_decode_block */
 	PTF_PACKET_BEP, /* block end */
 	PTF_PACKET_CFE,
 	PTF_PACKET_EVD,
@@ -53,21 +53,30 @@ struct ptf_packet {
 	uint8_t ipc;       /* TIP*, FUP: IP compression (IPBytes field) */
 	uint8_t tnt_count; /* TNT: branches, 1..47 (0: none, a stop bit alone) */
 	uint8_t flags;     /* MODE.Exec: bit 0 CS.L, 1 CS.D, 2 IF; MODE.TSX: bit 0 in TX, 1 abort; EXSTOP,
-			    * PTW, BEP, CFE: bit 0 an IP (FUP) follows */
+			    * PTW, BEP, CFE: bit 0 an IP (FUP) follows; BBP: bit 0 items are of 4 bytes,
+			    * else of 8; BIP: item number; EVD: type; TRIG: its bits */
 	uint8_t cbr, mtc;
 	uint16_t ctc, fc;  /* TMA: crystal clock, fast counter (9 bits) */
 	uint64_t payload;  /* TNT: bits, oldest in the highest of tnt_count; TIP*, FUP: raw IP bits; TSC;
 			    * CYC: cycles; PIP: CR3 | non-root in bit 0; VMCS: base; PTW, MNT, EVD, MWAIT,
-			    * PWRE, PWRX, BIP: value; CFE: type | vector << 8 */
+			    * PWRE, PWRX, BIP: value; CBR: all 16 bits; BBP: type; CFE: type | vector << 8 */
 };
 
 /* Decodes the packet at `at`, of which `left` bytes are there. Returns its size (> 0), 0 when the
  * stream ends inside it, -1 when the bytes are no packet. Reads nothing behind at[left - 1]. */
 int ptf_packet_decode(const uint8_t *at, size_t left, struct ptf_packet *packet);
 
-/* Between BBP and BEP (or another FUP-less packet), the bytes xxxxx100 are block items. wide: 8 byte
- * payloads (the BBP's flag). Same returns. */
-int ptf_packet_decode_bip(const uint8_t *at, size_t left, bool wide, struct ptf_packet *packet);
+/* Payload of the block items that may come next: between a BBP and its BEP the bytes xxxxx100 are
+ * items (BIP), elsewhere they are TNT. Zero at the start of a stream. */
+enum ptf_packet_block {
+	PTF_BLOCK_NONE = 0,
+	PTF_BLOCK_4 = 4, /* bytes */
+	PTF_BLOCK_8 = 8,
+};
+
+/* The same for streams that may hold blocks (PEBS records): *block is kept from call to call. */
+int ptf_packet_decode_block(const uint8_t *at, size_t left, enum ptf_packet_block *block,
+	struct ptf_packet *packet);
 
 /* The first PSB in [begin, end), NULL: none. */
 const uint8_t *ptf_packet_find_psb(const uint8_t *begin, const uint8_t *end);
@@ -83,5 +92,12 @@ bool ptf_last_ip_update(struct ptf_last_ip *last, const struct ptf_packet *packe
 
 /* "TIP.PGE": perf's spelling; a static string. */
 const char *ptf_packet_kind_name(enum ptf_packet_kind kind);
+
+/* Room for any description, terminator included: a long TNT's. */
+#define PTF_PACKET_TEXT_SIZE 128u
+
+/* Describes a packet as `perf script -D` does, "TIP 0x4f0"; returns the length. TRIG, which perf
+ * does not know, is printed alike. */
+size_t ptf_packet_describe(const struct ptf_packet *packet, char text[PTF_PACKET_TEXT_SIZE]);
 
 #endif
