@@ -11,6 +11,7 @@
  *     sim_syscall.c   what the process does that a recorder wants to know
  *     sim_maps.c      the guest's mappings
  *     sim_exec.c      execve back into the simulator
+ *     sim_death.c     death by a signal
  *     sim_server.c    the socket
  *
  * A guest thread owns its struct sim_thread, except between the two callbacks of a system call:
@@ -146,14 +147,17 @@ void sim_flow_block(unsigned vcpu, struct sim_block *block, const uint64_t *regs
 void sim_flow_syscall(struct sim_thread *thread);
 /* Ends the stream of a thread (owned through its gate) that is in a system call or at its end. */
 void sim_flow_finish(struct sim_thread *thread);
-/* The same for a thread that was stopped between two blocks, next at ip. */
-void sim_flow_finish_at(struct sim_thread *thread, uint64_t ip);
+/* The same for a thread that stopped at ip, after its block or (fault) perhaps in the middle. */
+void sim_flow_finish_at(struct sim_thread *thread, uint64_t ip, bool fault);
 
 /* sim_signal.c */
 struct sim_interrupt {
 	uint64_t ip; /* interrupted instruction: the flow goes on there after the handler */
 	bool fault;  /* raised by that instruction itself */
 };
+bool sim_signal_is_fault(int signo);
+/* The address at which QEMU would go on. */
+uint64_t sim_signal_next_ip(const uint64_t *regs);
 void sim_signal_action(int signo, uint64_t handler, uint64_t restorer);
 bool sim_signal_known(uint64_t pc);
 /* Is this thread, whose next block is block, at the entry of a handler that a signal made it run?
@@ -207,6 +211,10 @@ void sim_maps_unlock(void);
 /* Sends an MMAP for every executable mapping; locked. */
 void sim_maps_send_all(void);
 
+/* sim_death.c */
+/* Makes known to us when QEMU lets the process die of a signal. False: then it will not be. */
+bool sim_death_watch(void);
+
 /* sim_exec.c */
 /* Replaces the process by the simulator running the program, when it can; returns otherwise, with
  * the call to go on natively. */
@@ -225,7 +233,8 @@ void sim_server_send(enum ptf_sim_message type, const void *fixed, size_t fixed_
         const void *tail, size_t tail_size);
 /* Lossy: would a message of this size have to wait? */
 bool sim_server_full(size_t size);
-/* Ends the recording from a thread of the guest (exit_group, execve); waits for the others. */
+/* Ends the recording from a thread of the guest (exit_group, execve, death); waits for the others.
+ */
 void sim_server_end(struct sim_thread *thread);
 
 #endif

@@ -245,10 +245,13 @@ void sim_flow_finish(struct sim_thread *t)
 	t->recording = t->on = false;
 }
 
-void sim_flow_finish_at(struct sim_thread *t, uint64_t ip)
+void sim_flow_finish_at(struct sim_thread *t, uint64_t ip, bool fault)
 {
-	if (t->recording && t->on && t->prev) {
-		if (!follow(t, t->prev, ip) && !leave_midway(t, t->prev, ip))
+	const struct sim_block *p = t->prev;
+
+	if (t->recording && t->on && p) {
+		if (!(fault && leave_midway(t, p, ip)) && !follow(t, p, ip) &&
+		        !leave_midway(t, p, ip))
 			desync(t, ip);
 		settle(t);
 		ptf_pt_encoder_disable_async(&t->encoder, ip, now(t));
@@ -262,7 +265,7 @@ static void change_epoch(struct sim_thread *t, uint64_t ip)
 {
 	uint32_t epoch = sim.epoch;
 
-	sim_flow_finish_at(t, ip);
+	sim_flow_finish_at(t, ip, false);
 	if (sim.recording && sim_thread_buffer(t))
 		begin(t);
 	t->epoch = epoch;

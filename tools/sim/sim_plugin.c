@@ -63,7 +63,11 @@ static void on_syscall_return(qemu_plugin_id_t id, unsigned vcpu, int64_t num, i
 
 static void on_emulator_exit(qemu_plugin_id_t id, void *data)
 {
-	sim_server_end(sim_thread_self());
+	struct sim_thread *t = sim_thread_self();
+
+	if (t)
+		sim_flow_finish_at(t, sim_signal_next_ip(t->regs), false);
+	sim_server_end(t);
 	sim_server_stop();
 }
 
@@ -135,6 +139,9 @@ int qemu_plugin_install(
 	sim_clock_calibrate();
 	if (!sim_server_start())
 		return fprintf(stderr, "ptflame-sim: cannot make the control socket\n"), -1;
+	if (!sim_death_watch())
+		fprintf(stderr, "ptflame-sim: traces of a process that dies of a signal will miss "
+		                "their end\n");
 	sim_maps_snapshot();
 	qemu_plugin_register_vcpu_init_cb(id, on_vcpu_init);
 	qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);

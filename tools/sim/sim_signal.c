@@ -4,7 +4,7 @@
 #include <signal.h>
 
 /* QEMU's order of the general registers in its register file. */
-enum { QEMU_RDX = 2, QEMU_RSP = 4, QEMU_RSI = 6, QEMU_RDI = 7 };
+enum { QEMU_RDX = 2, QEMU_RSP = 4, QEMU_RSI = 6, QEMU_RDI = 7, QEMU_RIP = 16 };
 
 /* Linux's rt_sigframe on x86-64: return address, ucontext, siginfo. */
 #define FRAME_UCONTEXT 8u
@@ -68,7 +68,7 @@ static bool frame_is_of(uint64_t sp, uint64_t pc)
 	return false;
 }
 
-static bool is_fault_signal(int signo)
+bool sim_signal_is_fault(int signo)
 {
 	return signo == SIGSEGV || signo == SIGBUS || signo == SIGFPE || signo == SIGILL ||
 	       signo == SIGTRAP;
@@ -80,7 +80,7 @@ static bool is_fault(int signo, uint64_t info)
 {
 	int32_t head[3] = {0};
 
-	if (!is_fault_signal(signo) || sim_guest_read(info, head, sizeof(head)) != sizeof(head))
+	if (!sim_signal_is_fault(signo) || sim_guest_read(info, head, sizeof(head)) != sizeof(head))
 		return false;
 	return head[0] != signo || head[2] > 0;
 }
@@ -106,4 +106,9 @@ bool sim_signal_entered(
 			break;
 	}
 	return true;
+}
+
+uint64_t sim_signal_next_ip(const uint64_t *regs)
+{
+	return regs[QEMU_RIP];
 }

@@ -173,6 +173,16 @@ static int comm_fd_get(int fd)
 	return 0;
 }
 
+static void before_fork(struct sim_thread *t)
+{
+	if (!makes_process(t))
+		return;
+	if (t->log)
+		fflush(t->log);
+	if (sim.clock == PTF_SIM_CLOCK_INSN)
+		t->child_id = sim_thread_new_id();
+}
+
 void sim_syscall_enter(struct sim_thread *t, int64_t num, const uint64_t *args)
 {
 	sim_flow_syscall(t);
@@ -209,8 +219,7 @@ void sim_syscall_enter(struct sim_thread *t, int64_t num, const uint64_t *args)
 	case SYS_fork:
 	case SYS_vfork:
 	case SYS_clone:
-		if (makes_process(t) && sim.clock == PTF_SIM_CLOCK_INSN)
-			t->child_id = sim_thread_new_id();
+		before_fork(t);
 		break;
 	}
 	t->gate = SIM_GATE_FREE;

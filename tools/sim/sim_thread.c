@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "sim.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -107,14 +108,17 @@ void sim_thread_task(const struct sim_thread *t, uint64_t time, struct ptf_sim_t
 	        .real_tid = t->real_tid};
 }
 
+/* TID.log, or, when an earlier program had the id, TID.1.log and so on. */
 static void open_log(struct sim_thread *t)
 {
 	char path[4096];
+	int i;
 
 	if (!sim.log_dir)
 		return;
 	snprintf(path, sizeof(path), "%s/%d.log", sim.log_dir, t->tid);
-	t->log = fopen(path, "we");
+	for (i = 1; !(t->log = fopen(path, "wxe")) && errno == EEXIST; i++)
+		snprintf(path, sizeof(path), "%s/%d.%d.log", sim.log_dir, t->tid, i);
 }
 
 bool sim_thread_buffer(struct sim_thread *t)
