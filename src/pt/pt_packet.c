@@ -3,10 +3,15 @@
 
 #include "pt/pt_packet.h"
 
-static uint64_t load(const uint8_t *at, unsigned size)
+/* `size` (at most 8) little-endian bytes; left >= size are there. */
+static uint64_t load(const uint8_t *at, size_t left, unsigned size)
 {
 	uint64_t value = 0;
 
+	if (left >= sizeof(value)) {
+		memcpy(&value, at, sizeof(value));
+		return size < 8 ? value & ((1ull << 8 * size) - 1) : value;
+	}
 	for (unsigned i = 0; i < size; i++)
 		value |= (uint64_t)at[i] << (8 * i);
 	return value;
@@ -44,15 +49,15 @@ static int decode_tnt_64(const uint8_t *at, size_t left, struct ptf_packet *pack
 
 	if (left < 8)
 		return 0;
-	bits = load(at + 2, 6);
+	bits = load(at + 2, left - 2, 6);
 	if (!bits)
 		return -1;
 	set_tnt(packet, bits);
 	return fixed(packet, PTF_PACKET_TNT_64, 8, left);
 }
 
-static int decode_ip(const uint8_t *at, size_t left, enum ptf_packet_kind kind,
-	struct ptf_packet *packet)
+static int decode_ip(
+        const uint8_t *at, size_t left, enum ptf_packet_kind kind, struct ptf_packet *packet)
 {
 	static const uint8_t ip_bytes[8] = {0, 2, 4, 6, 6, 0, 8, 0};
 	unsigned ipc = at[0] >> 5;
@@ -62,7 +67,7 @@ static int decode_ip(const uint8_t *at, size_t left, enum ptf_packet_kind kind,
 	if (left < 1u + ip_bytes[ipc])
 		return 0;
 	packet->ipc = (uint8_t)ipc;
-	packet->payload = load(at + 1, ip_bytes[ipc]);
+	packet->payload = load(at + 1, left - 1, ip_bytes[ipc]);
 	return fixed(packet, kind, 1u + ip_bytes[ipc], left);
 }
 
@@ -73,10 +78,10 @@ static int decode_cyc(const uint8_t *at, size_t left, struct ptf_packet *packet)
 	bool more = at[0] & 4;
 
 	while (more) {
-		if (size >= left)
-			return 0;
 		if (shift > 63)
 			return -1;
+		if (size >= left)
+			return 0;
 		more = at[size] & 1;
 		cycles |= (uint64_t)(at[size] >> 1) << shift;
 		shift += 7;
@@ -90,6 +95,9 @@ static int decode_mode(const uint8_t *at, size_t left, struct ptf_packet *packet
 {
 	if (left < 2)
 		return 0;
+	if ((at[1] & 3) ==
+	        3) /* 32 and 64 bit code at once, in and out of a transaction: reserved */
+		return -1;
 	packet->flags = at[1] & 7;
 	switch (at[1] >> 5) {
 	case 0:
@@ -103,11 +111,11 @@ static int decode_mode(const uint8_t *at, size_t left, struct ptf_packet *packet
 
 /* Two-byte opcode 02 xx with `payload` bytes behind it. */
 static int extended(const uint8_t *at, size_t left, enum ptf_packet_kind kind, unsigned payload,
-	struct ptf_packet *packet)
+        struct ptf_packet *packet)
 {
 	if (left < 2 + payload)
 		return 0;
-	packet->payload = load(at + 2, payload);
+	packet->payload = load(at + 2, left - 2, payload);
 	return fixed(packet, kind, 2 + payload, left);
 }
 
@@ -124,8 +132,8 @@ static int decode_tma(const uint8_t *at, size_t left, struct ptf_packet *packet)
 {
 	if (left < 7)
 		return 0;
-	packet->ctc = (uint16_t)load(at + 2, 2);
-	packet->fc = (uint16_t)(load(at + 5, 2) & 0x1ff);
+	packet->ctc = (uint16_t)load(at + 2, left - 2, 2);
+	packet->fc = (uint16_t)(load(at + 5, left - 5, 2) & 0x1ff);
 	return fixed(packet, PTF_PACKET_TMA, 7, left);
 }
 
@@ -146,7 +154,7 @@ static int decode_mnt(const uint8_t *at, size_t left, struct ptf_packet *packet)
 		return -1;
 	if (left < 11)
 		return 0;
-	packet->payload = load(at + 3, 8);
+	packet->payload = load(at + 3, left - 3, 8);
 	return fixed(packet, PTF_PACKET_MNT, 11, left);
 }
 
@@ -172,7 +180,7 @@ static int decode_evd(const uint8_t *at, size_t left, struct ptf_packet *packet)
 	if (left < 11)
 		return 0;
 	packet->flags = at[2] & 0x3f;
-	packet->payload = load(at + 3, 8);
+	packet->payload = load(at + 3, left - 3, 8);
 	return fixed(packet, PTF_PACKET_EVD, 11, left);
 }
 
@@ -198,14 +206,6 @@ static int decode_bbp(const uint8_t *at, size_t left, struct ptf_packet *packet)
 	packet->flags = at[2] >> 7;
 	packet->payload = at[2] & 0x1f;
 	return fixed(packet, PTF_PACKET_BBP, 3, left);
-}
-
-static int decode_trig(const uint8_t *at, size_t left, struct ptf_packet *packet)
-{
-	if (left < 3)
-		return 0;
-	packet->flags = at[2];
-	return fixed(packet, PTF_PACKET_TRIG, 3, left);
 }
 
 /* Packets that begin with 02. */
@@ -257,8 +257,6 @@ static int decode_extended(const uint8_t *at, size_t left, struct ptf_packet *pa
 		return decode_cfe(at, left, packet);
 	case 0x53:
 		return decode_evd(at, left, packet);
-	case 0xd9:
-		return decode_trig(at, left, packet);
 	default:
 		return -1;
 	}
@@ -299,33 +297,68 @@ int ptf_packet_decode(const uint8_t *at, size_t left, struct ptf_packet *packet)
 	case 0x99:
 		return decode_mode(at, left, packet);
 	case 0x19:
-		packet->payload = left >= 8 ? load(at + 1, 7) : 0;
+		packet->payload = left >= 8 ? load(at + 1, left - 1, 7) : 0;
 		return fixed(packet, PTF_PACKET_TSC, 8, left);
 	default:
 		return -1;
 	}
 }
 
-int ptf_packet_decode_bip(const uint8_t *at, size_t left, bool wide, struct ptf_packet *packet)
+static int decode_bip(const uint8_t *at, size_t left, unsigned payload, struct ptf_packet *packet)
 {
-	unsigned payload = wide ? 8 : 4;
-
 	*packet = (struct ptf_packet){0};
-	if (!left)
-		return 0;
-	if ((at[0] & 7) != 4)
-		return -1;
 	if (left < 1 + payload)
 		return 0;
 	packet->flags = at[0] >> 3;
-	packet->payload = load(at + 1, payload);
+	packet->payload = load(at + 1, left - 1, payload);
 	return fixed(packet, PTF_PACKET_BIP, 1 + payload, left);
+}
+
+/* What may stand between the items of a block; anything else ends it (SDM, "Block Item Packet"). */
+static bool stays_in_block(enum ptf_packet_kind kind)
+{
+	switch (kind) {
+	case PTF_PACKET_PAD:
+	case PTF_PACKET_TSC:
+	case PTF_PACKET_TMA:
+	case PTF_PACKET_MTC:
+	case PTF_PACKET_FUP:
+	case PTF_PACKET_CYC:
+	case PTF_PACKET_CBR:
+	case PTF_PACKET_MNT:
+	case PTF_PACKET_EXSTOP:
+	case PTF_PACKET_PWRE:
+	case PTF_PACKET_PWRX:
+	case PTF_PACKET_BIP:
+	case PTF_PACKET_CFE:
+	case PTF_PACKET_EVD:
+		return true;
+	default:
+		return false;
+	}
+}
+
+int ptf_packet_decode_block(
+        const uint8_t *at, size_t left, enum ptf_packet_block *block, struct ptf_packet *packet)
+{
+	int size;
+
+	if (*block != PTF_BLOCK_NONE && left && (at[0] & 7) == 4)
+		return decode_bip(at, left, *block, packet);
+	size = ptf_packet_decode(at, left, packet);
+	if (size <= 0)
+		return size;
+	if (packet->kind == PTF_PACKET_BBP)
+		*block = packet->flags ? PTF_BLOCK_4 : PTF_BLOCK_8;
+	else if (!stays_in_block(packet->kind))
+		*block = PTF_BLOCK_NONE;
+	return size;
 }
 
 const uint8_t *ptf_packet_find_psb(const uint8_t *begin, const uint8_t *end)
 {
 	static const uint8_t psb[16] = {
-		2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82};
+	        2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82};
 
 	return begin < end ? memmem(begin, (size_t)(end - begin), psb, sizeof(psb)) : NULL;
 }
@@ -358,9 +391,9 @@ bool ptf_last_ip_update(struct ptf_last_ip *last, const struct ptf_packet *packe
 const char *ptf_packet_kind_name(enum ptf_packet_kind kind)
 {
 	static const char *const names[PTF_PACKET_KINDS] = {"PAD", "TNT", "TNT", "TIP", "TIP.PGE",
-		"TIP.PGD", "FUP", "PIP", "MODE.Exec", "MODE.TSX", "TraceSTOP", "CBR", "TSC", "MTC",
-		"TMA", "CYC", "VMCS", "OVF", "PSB", "PSBEND", "MNT", "PTWRITE", "EXSTOP", "MWAIT",
-		"PWRE", "PWRX", "BBP", "BIP", "BEP", "CFE", "EVD", "TRIG"};
+	        "TIP.PGD", "FUP", "PIP", "MODE.Exec", "MODE.TSX", "TraceSTOP", "CBR", "TSC", "MTC",
+	        "TMA", "CYC", "VMCS", "OVF", "PSB", "PSBEND", "MNT", "PTWRITE", "EXSTOP", "MWAIT",
+	        "PWRE", "PWRX", "BBP", "BIP", "BEP", "CFE", "EVD"};
 
 	return kind < PTF_PACKET_KINDS ? names[kind] : "?";
 }

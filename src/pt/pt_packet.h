@@ -2,7 +2,8 @@
 /*
  * PT packets: one packet out of a byte stream.
  *
- * Encodings: SDM volume 3, chapter "Intel Processor Trace", "Packet Definitions".
+ * Encodings: SDM volume 3, chapter "Intel Processor Trace", "Packet Definitions". Not decoded (no
+ * packet): TRIG, which no decoder at hand knows, so that its size could not be checked.
  */
 #ifndef PTF_PT_PACKET_H
 #define PTF_PT_PACKET_H
@@ -43,7 +44,6 @@ enum ptf_packet_kind {
 	PTF_PACKET_BEP, /* block end */
 	PTF_PACKET_CFE,
 	PTF_PACKET_EVD,
-	PTF_PACKET_TRIG,
 	PTF_PACKET_KINDS
 };
 
@@ -52,14 +52,15 @@ struct ptf_packet {
 	uint8_t size;      /* bytes */
 	uint8_t ipc;       /* TIP*, FUP: IP compression (IPBytes field) */
 	uint8_t tnt_count; /* TNT: branches, 1..47 (0: none, a stop bit alone) */
-	uint8_t flags;     /* MODE.Exec: bit 0 CS.L, 1 CS.D, 2 IF; MODE.TSX: bit 0 in TX, 1 abort; EXSTOP,
-			    * PTW, BEP, CFE: bit 0 an IP (FUP) follows; BBP: bit 0 items are of 4 bytes,
-			    * else of 8; BIP: item number; EVD: type; TRIG: its bits */
+	uint8_t flags;     /* MODE.Exec: bit 0 CS.L, 1 CS.D, 2 IF; MODE.TSX: bit 0 in TX, 1 abort;
+	                    * EXSTOP,     PTW, BEP, CFE: bit 0 an IP (FUP) follows; BBP: bit 0 items are of
+	                    * 4 bytes,     else of 8; BIP: item number; EVD: type */
 	uint8_t cbr, mtc;
-	uint16_t ctc, fc;  /* TMA: crystal clock, fast counter (9 bits) */
-	uint64_t payload;  /* TNT: bits, oldest in the highest of tnt_count; TIP*, FUP: raw IP bits; TSC;
-			    * CYC: cycles; PIP: CR3 | non-root in bit 0; VMCS: base; PTW, MNT, EVD, MWAIT,
-			    * PWRE, PWRX, BIP: value; CBR: all 16 bits; BBP: type; CFE: type | vector << 8 */
+	uint16_t ctc, fc; /* TMA: crystal clock, fast counter (9 bits) */
+	uint64_t payload; /* TNT: bits, oldest in the highest of tnt_count; TIP*, FUP: raw IP bits;
+	                   * TSC; CYC: cycles; PIP: CR3 | non-root in bit 0; VMCS: base; PTW, MNT,
+	                   * EVD, MWAIT, PWRE, PWRX, BIP: value; CBR: all 16 bits; BBP: type; CFE:
+	                   * type | vector << 8 */
 };
 
 /* Decodes the packet at `at`, of which `left` bytes are there. Returns its size (> 0), 0 when the
@@ -75,8 +76,8 @@ enum ptf_packet_block {
 };
 
 /* The same for streams that may hold blocks (PEBS records): *block is kept from call to call. */
-int ptf_packet_decode_block(const uint8_t *at, size_t left, enum ptf_packet_block *block,
-	struct ptf_packet *packet);
+int ptf_packet_decode_block(
+        const uint8_t *at, size_t left, enum ptf_packet_block *block, struct ptf_packet *packet);
 
 /* The first PSB in [begin, end), NULL: none. */
 const uint8_t *ptf_packet_find_psb(const uint8_t *begin, const uint8_t *end);
@@ -96,8 +97,7 @@ const char *ptf_packet_kind_name(enum ptf_packet_kind kind);
 /* Room for any description, terminator included: a long TNT's. */
 #define PTF_PACKET_TEXT_SIZE 128u
 
-/* Describes a packet as `perf script -D` does, "TIP 0x4f0"; returns the length. TRIG, which perf
- * does not know, is printed alike. */
+/* Describes a packet as `perf script -D` does, "TIP 0x4f0"; returns the length. */
 size_t ptf_packet_describe(const struct ptf_packet *packet, char text[PTF_PACKET_TEXT_SIZE]);
 
 #endif
