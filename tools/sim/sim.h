@@ -182,8 +182,9 @@ uint64_t sim_thread_time(struct sim_thread *thread);
 void sim_process_name(void);
 /* Makes the buffer, as large as the client wants it. */
 bool sim_thread_buffer(struct sim_thread *thread);
-/* Sends the buffer, or drops it (lossy); the encoder's buffer is empty afterwards. */
-void sim_thread_flush(struct sim_thread *thread);
+/* Sends the buffer, or drops it (lossy; not the last, which tells of losses before it). The
+ * encoder's buffer is empty afterwards. */
+void sim_thread_flush(struct sim_thread *thread, bool last);
 void sim_thread_task(const struct sim_thread *thread, uint64_t time, struct ptf_sim_task *task);
 void sim_clock_calibrate(void);
 uint64_t sim_clock_monotonic(void);
@@ -231,8 +232,8 @@ void sim_server_avoid(unsigned first, unsigned last);
 /* Sends fixed then tail (may be NULL); blocking; nothing when there is no client. */
 void sim_server_send(enum ptf_sim_message type, const void *fixed, size_t fixed_size,
         const void *tail, size_t tail_size);
-/* Lossy: would a message of this size have to wait? */
-bool sim_server_full(size_t size);
+/* Lossy: would a message have to wait? */
+bool sim_server_full(void);
 /* Ends the recording from a thread of the guest (exit_group, execve, death); waits for the others.
  */
 void sim_server_end(struct sim_thread *thread);

@@ -146,7 +146,7 @@ static void synchronize(struct sim_thread *t, uint64_t ip)
 static __attribute__((noinline)) void maintain(struct sim_thread *t, uint64_t ip)
 {
 	if (t->encoder.n >= t->flush_at)
-		sim_thread_flush(t);
+		sim_thread_flush(t, false);
 	if (t->overflow) {
 		t->overflow = false;
 		ptf_pt_encoder_overflow(&t->encoder, ip, now(t));
@@ -201,7 +201,7 @@ static void interrupt(
 static void resume(struct sim_thread *t, uint64_t ip)
 {
 	if (t->encoder.n >= t->flush_at)
-		sim_thread_flush(t);
+		sim_thread_flush(t, false);
 	if (t->overflow) {
 		t->overflow = false;
 		ptf_pt_encoder_overflow(&t->encoder, PTF_PT_NO_IP, now(t));
@@ -239,7 +239,7 @@ void sim_flow_finish(struct sim_thread *t)
 		return;
 	if (t->on)
 		settle(t);
-	sim_thread_flush(t);
+	sim_thread_flush(t, true);
 	if (t->log)
 		fflush(t->log);
 	t->recording = t->on = false;

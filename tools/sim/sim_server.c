@@ -18,6 +18,7 @@
 
 #define FD_BASE 500           /* descriptors that programs hardly count on */
 #define SEND_BUFFER (4 << 20) /* wanted; the kernel gives what it allows */
+#define LOSSY_BUFFERS 4       /* of a thread, that the socket holds in lossy mode */
 #define WAIT_STEP_US 200
 #define END_WAIT_US 2000000 /* for a thread that makes no step */
 
@@ -99,12 +100,12 @@ void sim_server_send(enum ptf_sim_message type, const void *fixed, size_t fixed_
 	pthread_mutex_unlock(&send_lock);
 }
 
-bool sim_server_full(size_t size)
+bool sim_server_full(void)
 {
 	struct pollfd poller = {.fd = client_fd, .events = POLLOUT};
 
-	(void)size; /* writable means a quarter of the send buffer at most is in use */
-	return poll(&poller, 1, 0) == 1 && !(poller.revents & (POLLOUT | POLLERR | POLLHUP));
+	/* Writable means that at most a quarter of the socket's buffer is in use. */
+	return client_fd >= 0 && poll(&poller, 1, 0) == 0;
 }
 
 static bool receive(int fd, void *out, size_t size)
@@ -154,6 +155,17 @@ static void send_state(void)
 	}
 }
 
+/* The socket's buffer is what decouples program and client; when data may be lost, it is as small
+ * as the client wants the buffer to be. */
+static void size_socket(const struct ptf_sim_start *how)
+{
+	int size = SEND_BUFFER;
+
+	if (how->lossy && how->buffer_size && how->buffer_size < SEND_BUFFER / LOSSY_BUFFERS)
+		size = (int)how->buffer_size * LOSSY_BUFFERS;
+	(void)setsockopt(client_fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
 static void start(const struct ptf_sim_start *how)
 {
 	struct ptf_sim_time time = {0};
@@ -164,6 +176,7 @@ static void start(const struct ptf_sim_start *how)
 	if (!sim.recording) {
 		sim_maps_lock();
 		sim.start = *how;
+		size_socket(how);
 		sim.aux_bytes = sim.lost_bytes = 0;
 		send_state();
 		time.time_ns = sim_thread_time(NULL);
@@ -249,15 +262,12 @@ static bool serve(int fd)
 
 static void welcome(int fd)
 {
-	int size = SEND_BUFFER;
-
 	if (fd < 0)
 		return;
 	if (client_fd >= 0) { /* one client at a time */
 		close(fd);
 		return;
 	}
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	client_fd = move_up(fd);
 	send_hello();
 }
@@ -283,10 +293,10 @@ static void *run(void *unused)
 
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
 			usleep(WAIT_STEP_US);
-		if (fds[0].revents & POLLIN)
-			welcome(accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC));
 		if (fds[1].revents && !serve(client_fd))
 			dismiss();
+		if (fds[0].revents & POLLIN)
+			welcome(accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC));
 	}
 	return NULL;
 }

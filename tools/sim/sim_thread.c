@@ -252,7 +252,7 @@ void sim_thread_forked(struct sim_thread *t, int32_t pid)
 	open_log(t);
 }
 
-void sim_thread_flush(struct sim_thread *t)
+void sim_thread_flush(struct sim_thread *t, bool last)
 {
 	uint64_t n = t->encoder.n;
 	struct ptf_sim_aux aux = {.offset = t->offset,
@@ -264,7 +264,7 @@ void sim_thread_flush(struct sim_thread *t)
 	if (!n)
 		return;
 	t->encoder.n = 0;
-	if (sim.start.lossy && sim_server_full(sizeof(aux) + n)) {
+	if (sim.start.lossy && !last && sim_server_full()) {
 		sim.lost_bytes += n;
 		t->overflow = t->lost = true;
 		return;

@@ -101,11 +101,15 @@ class Connection:
 
 
 class Recording:
-    """Records a process and its descendants until all are gone, or for some seconds."""
+    """Records a process and its descendants until all are gone, or told to stop.
+
+    A stream's name is the thread id, TID.1 when an earlier program had the id, and so on.
+    """
 
     def __init__(self, pid, delay=0.0, **options):
         self.options, self.delay = options, delay
         self.events, self.streams, self.lost = [], {}, set()
+        self.maps = {}  # name of stream: mappings of its program (mmap messages)
         self.selector = selectors.DefaultSelector()
         self.open = {}
         self.attach(pid)
@@ -113,25 +117,42 @@ class Recording:
     def attach(self, pid):
         connection = Connection(pid, delay=self.delay)
         connection.start(**self.options)
+        connection.executes = False
+        connection.names, connection.maps = {}, []
         self.open[pid] = connection
         self.selector.register(connection.sock, selectors.EVENT_READ, connection)
+
+    def name(self, connection, tid):
+        """The stream of a thread; a new name in every program."""
+        if tid not in connection.names:
+            name, n = str(tid), 0
+            while name in self.streams:
+                n += 1
+                name = f"{tid}.{n}"
+            connection.names[tid] = name
+            self.streams[name] = bytearray()
+            self.maps[name] = connection.maps
+        return connection.names[tid]
 
     def handle(self, connection, message):
         kind = message["type"]
         if kind == "aux":
-            key = message["tid"]
-            data = self.streams.setdefault(key, bytearray())
-            if message["offset"] == 0 and data:
-                key = message["tid"] = f"{key}.1"
-                data = self.streams.setdefault(key, bytearray())
+            name = self.name(connection, message["tid"])
+            data = self.streams[name]
             assert message["offset"] == len(data), (message["offset"], len(data))
             data += message["bytes"]
             if message["flags"] & 1:
-                self.lost.add(key)
+                self.lost.add(name)
             return
         self.events.append(message)
-        if kind == "fork":
+        if kind == "mmap":
+            connection.maps.append(message)
+        elif kind == "exit":
+            connection.names.pop(message["tid"], None)  # the id may come again
+        elif kind == "fork":
             self.attach(message["real_pid"])
+        elif kind == "exec":
+            connection.executes = message["simulated"]
 
     def run(self, seconds=None, stop_after=None):
         begin = time.monotonic()
@@ -151,26 +172,20 @@ class Recording:
         messages = connection.read()
         for message in messages or []:
             self.handle(connection, message)
-        simulated = any(m["type"] == "exec" and m["simulated"] for m in messages or [])
         done = stopped and any(m["type"] == "stopped" for m in messages or [])
-        if messages is None or done:
-            again = messages is None and connection.pid in self.entered
-            self.selector.unregister(connection.sock)
-            connection.sock.close()
-            del self.open[connection.pid]
-            if again:
-                self.entered.discard(connection.pid)
-                self.attach(connection.pid)
-        if simulated:
-            self.entered.add(connection.pid)
-
-    entered: set = set()
+        if messages is not None and not done:
+            return
+        self.selector.unregister(connection.sock)
+        connection.sock.close()
+        del self.open[connection.pid]
+        if connection.executes:
+            self.attach(connection.pid)
 
     def save(self, directory):
         directory = pathlib.Path(directory)
         directory.mkdir(exist_ok=True)
-        for tid, data in self.streams.items():
-            (directory / f"{tid}.pt").write_bytes(bytes(data))
+        for name, data in self.streams.items():
+            (directory / f"{name}.pt").write_bytes(bytes(data))
         (directory / "events.json").write_text(json.dumps(self.events, indent=1))
 
 

@@ -437,6 +437,17 @@ static void exit_running(void)
 	usleep(20000);
 }
 
+/* Two threads run, two wait, for a while. */
+static void exit_late(void)
+{
+	pthread_t t;
+
+	CHECK(pthread_create(&t, NULL, busy, NULL) == 0);
+	CHECK(pthread_create(&t, NULL, blocked, NULL) == 0);
+	CHECK(pthread_create(&t, NULL, busy, NULL) == 0);
+	sleep(20);
+}
+
 static void thread_signals(void)
 {
 	pthread_t t[2];
@@ -555,9 +566,10 @@ static const struct {
         {"breakpoint", breakpoint}, {"fault_jump", fault_jump}, {"timer", timer},
         {"timer_tight", timer_tight}, {"timer_rep", timer_rep}, {"nested", nested},
         {"alternate", alternate}, {"timer_jump", timer_jump}, {"timer_sleep", timer_sleep},
-        {"threads", threads}, {"exit_running", exit_running}, {"thread_signals", thread_signals},
-        {"strings", strings}, {"odd_branches", odd_branches}, {"forking", forking},
-        {"executing", executing}, {"self_modifying", self_modifying}, {"crash", crash}};
+        {"threads", threads}, {"exit_running", exit_running}, {"exit_late", exit_late},
+        {"thread_signals", thread_signals}, {"strings", strings}, {"odd_branches", odd_branches},
+        {"forking", forking}, {"executing", executing}, {"self_modifying", self_modifying},
+        {"crash", crash}};
 
 int main(int argc, char **argv)
 {
