@@ -35,7 +35,7 @@ struct ptf_elf_range {
 struct ptf_elf_symbols {
 	const struct ptf_elf_range *ranges; /* sorted, not overlapping, not empty */
 	size_t n_ranges;
-	const struct ptf_elf_function *functions; /* sorted by kind, then start */
+	const struct ptf_elf_function *functions;
 	size_t n_functions;
 	const char *debug_path; /* the debug file that names come from, or NULL */
 };
