@@ -38,6 +38,12 @@ struct open_packet {
 	bool is_tip;        /* a TIP was opened by the scan after the current block */
 };
 
+/* A call at which tracing stopped. */
+struct untraced_call {
+	bool open;
+	uint64_t from, to; /* to: PTF_NO_IP unknown */
+};
+
 struct ptf_flow_engine {
 	struct shared *shared;
 	struct ptf_engine_input input;
@@ -48,9 +54,10 @@ struct ptf_flow_engine {
 	struct ptf_clock clock;
 	struct ptf_engine_counts counts;
 	struct open_packet packet;
+	uint8_t *copy;               /* owned: a segment that had to be changed, or NULL */
 	uint64_t scanned;            /* bytes of the segment that the scan is past */
 	uint64_t last_branch;        /* instruction position behind the last traced branch */
-	uint64_t end_ip;             /* FUP of the next PSB+, PTF_NO_IP */
+	struct ptf_psb_plus next_plus; /* the PSB+ that ends the segment */
 	size_t span;                 /* current index in input.spans */
 	int status;                  /* of the decoder */
 	unsigned idle_blocks;        /* blocks since the decoder's offset moved */
@@ -60,6 +67,7 @@ struct ptf_flow_engine {
 	uint64_t transfer_ip;
 	bool code32;
 	const struct ptf_function *function; /* of that block, NULL: none */
+	struct untraced_call untraced_call;
 };
 
 static const struct ptf_code_epoch *code_now(const struct ptf_flow_engine *e)
@@ -121,6 +129,7 @@ static void engine_destroy(struct ptf_flow_engine *e)
 	ptf_hash_map_release(&e->images);
 	ptf_flow_timer_release(&e->timer);
 	ptf_engine_counts_release(&e->counts);
+	free(e->copy);
 	free(e);
 }
 
@@ -432,9 +441,31 @@ static int take_disabled(struct ptf_flow_engine *e, const struct pt_event *event
 		cause = PTF_CAUSE_SYSCALL;
 	if (e->transfer == ptic_error)
 		from = PTF_NO_IP;
-	rc = e->transfer == ptic_call || e->transfer == ptic_return ? tell_transfer(e, to) : 0;
+	if (e->transfer == ptic_call)
+		e->untraced_call = (struct untraced_call){true, from, to};
+	rc = e->transfer == ptic_return ? tell_transfer(e, to) : 0;
 	e->transfer = ptic_error;
 	return rc < 0 ? rc : take_off(e, cause, from, to);
+}
+
+/* A call whose target was not traced is counted, not pushed: for its target when that is known code,
+ * else for the place where tracing goes on, as libipt's block decoder shows it. */
+static int tell_untraced_call(struct ptf_flow_engine *e, uint64_t on)
+{
+	struct untraced_call call = e->untraced_call;
+	struct ptf_flow_item item = make_item(PTF_FLOW_CALL, call.from, on);
+
+	e->untraced_call.open = false;
+	if (!call.open)
+		return 0;
+	item.cause = PTF_CAUSE_BRANCH;
+	resolve_to(e, &item, true);
+	if (!item.to_function || item.to_function->kind != PTF_FUNCTION_TARGET) {
+		item.to = call.to;
+		item.to_function = NULL;
+		resolve_to(e, &item, true);
+	}
+	return item.to_function ? add_item(e, item) : 0;
 }
 
 static int take_async_disabled(struct ptf_flow_engine *e, const struct pt_event *event)
@@ -481,6 +512,9 @@ static int take_on(struct ptf_flow_engine *e, uint64_t to, enum ptf_flow_cause c
 	struct ptf_flow_item item = make_item(PTF_FLOW_ON, PTF_NO_IP, to);
 	int rc = follow_span(e, ns);
 
+	if (rc < 0)
+		return rc;
+	rc = tell_untraced_call(e, to);
 	if (rc < 0)
 		return rc;
 	item.cause = cause;
@@ -610,21 +644,18 @@ static int take_block(struct ptf_flow_engine *e, const struct pt_block *block)
  * PSB+'s FUP is still to come when nothing in that PSB+ made the decoder stop there. */
 static int end_segment(struct ptf_flow_engine *e)
 {
-	struct ptf_psb_plus plus;
 	struct ptf_flow_item item = make_item(PTF_FLOW_END, PTF_NO_IP, PTF_NO_IP);
 	int rc = 0;
 
 	e->done = true;
 	if (e->transfer != ptic_error)
-		rc = tell_transfer(e, e->end_ip);
+		rc = tell_transfer(e, e->next_plus.ip);
+	if (rc == 0 && e->next_plus.fup_ip != PTF_NO_IP)
+		rc = tell_untraced_call(e, e->next_plus.fup_ip);
 	close_packet(e);
 	if (rc == 0)
 		rc = add_item(e, item);
-	if (e->input.next_psb < e->input.size) {
-		ptf_psb_plus_read(&plus, &e->shared->config->clock,
-			e->input.bytes + e->input.next_psb, e->input.size - e->input.next_psb);
-		ptf_flow_timer_anchor(&e->timer, e->timer.position, plus.ns);
-	}
+	ptf_flow_timer_anchor(&e->timer, e->timer.position, e->next_plus.ns);
 	ptf_flow_timer_flush(&e->timer);
 	return rc;
 }
@@ -689,6 +720,25 @@ static int make_decoder(struct ptf_flow_engine *e)
 	return e->decoder ? 0 : -PTF_ENOMEM;
 }
 
+/* libipt takes any FUP in a PSB+ for "tracing is on" and then stumbles over the TIP.PGE: a copy of
+ * the segment gets PADs in its place. */
+static bool blank_packet(struct ptf_flow_engine *e, uint64_t offset)
+{
+	struct ptf_packet packet;
+	uint8_t *copy;
+	int size;
+
+	copy = realloc(e->copy, (size_t)e->input.size);
+	if (!copy)
+		return false;
+	e->copy = copy;
+	memcpy(copy, e->input.bytes, (size_t)e->input.size);
+	size = ptf_packet_decode(copy + offset, (size_t)(e->input.size - offset), &packet);
+	memset(copy + offset, 0, size > 0 ? (size_t)size : 0);
+	e->input.bytes = copy;
+	return true;
+}
+
 static int begin_flow(struct ptf_flow_engine *e, const struct ptf_psb_plus *plus)
 {
 	struct ptf_flow_item item = make_item(PTF_FLOW_SYNC, PTF_NO_IP, plus->ip);
@@ -710,7 +760,7 @@ static int begin_flow(struct ptf_flow_engine *e, const struct ptf_psb_plus *plus
 static int engine_begin(struct ptf_flow_engine *e, const struct ptf_engine_input *input)
 {
 	const struct ptf_clock_params *clock = &e->shared->config->clock;
-	struct ptf_psb_plus plus, next = {.ip = PTF_NO_IP};
+	struct ptf_psb_plus plus;
 
 	e->input = *input;
 	e->span = 0;
@@ -718,6 +768,7 @@ static int engine_begin(struct ptf_flow_engine *e, const struct ptf_engine_input
 	e->idle_blocks = 0;
 	e->last_branch = 0;
 	e->function = NULL;
+	e->untraced_call.open = false;
 	e->transfer = ptic_error;
 	e->transfer_ip = PTF_NO_IP;
 	e->packet = (struct open_packet){.direct_ns = PTF_NO_TIME, .loose_ns = PTF_NO_TIME};
@@ -725,10 +776,10 @@ static int engine_begin(struct ptf_flow_engine *e, const struct ptf_engine_input
 	ptf_clock_init(&e->clock, clock);
 	ptf_flow_timer_begin(&e->timer, &e->counts.distances);
 	ptf_psb_plus_read(&plus, clock, input->bytes, input->size);
-	if (input->next_psb < input->size)
-		ptf_psb_plus_read(&next, clock, input->bytes + input->next_psb,
-			input->size - input->next_psb);
-	e->end_ip = next.ip;
+	ptf_psb_plus_read(&e->next_plus, clock, input->bytes + input->next_psb,
+		input->size - input->next_psb);
+	if (plus.stale_fup && !blank_packet(e, plus.stale_fup))
+		return -PTF_ENOMEM;
 	if (make_decoder(e) < 0)
 		return -PTF_ENOMEM;
 	seek_span(e, plus.ns);

@@ -17,7 +17,7 @@
 #endif
 
 enum ptf_flow_kind {
-	PTF_FLOW_CALL,   /* near call from -> to; next_ip is the return address */
+	PTF_FLOW_CALL,   /* near call from -> to; cause BRANCH: what it called was not traced */
 	PTF_FLOW_RETURN, /* near return */
 	PTF_FLOW_JUMP,   /* any other transfer that left the function, or went to its entry indirectly */
 	PTF_FLOW_OFF,    /* tracing stopped after `from` (cause) */

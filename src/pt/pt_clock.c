@@ -140,26 +140,67 @@ bool ptf_clock_packet(struct ptf_clock *clock, const struct ptf_packet *packet)
 	}
 }
 
+/* Is the first packet that matters for flow behind a PSB+ a TIP.PGE? */
+static bool pge_comes_first(const uint8_t *bytes, uint64_t size)
+{
+	struct ptf_packet packet;
+	uint64_t at = 0;
+
+	while (at < size) {
+		int n = ptf_packet_decode(bytes + at, size - at, &packet);
+
+		if (n <= 0)
+			return false;
+		at += (uint64_t)n;
+		switch (packet.kind) {
+		case PTF_PACKET_TIP_PGE:
+			return true;
+		case PTF_PACKET_PAD:
+		case PTF_PACKET_MODE_EXEC:
+		case PTF_PACKET_MODE_TSX:
+		case PTF_PACKET_PIP:
+		case PTF_PACKET_VMCS:
+		case PTF_PACKET_CBR:
+		case PTF_PACKET_TSC:
+		case PTF_PACKET_TMA:
+		case PTF_PACKET_MTC:
+		case PTF_PACKET_CYC:
+			break;
+		default:
+			return false;
+		}
+	}
+	return false;
+}
+
 void ptf_psb_plus_read(struct ptf_psb_plus *plus, const struct ptf_clock_params *params,
 	const uint8_t *bytes, uint64_t size)
 {
 	struct ptf_last_ip last = {0};
 	struct ptf_packet packet;
 	struct ptf_clock clock;
+	uint64_t fup = 0;
 
-	*plus = (struct ptf_psb_plus){.ns = PTF_NO_TIME, .ip = PTF_NO_IP};
+	*plus = (struct ptf_psb_plus){
+		.ns = PTF_NO_TIME, .ip = PTF_NO_IP, .fup_ip = PTF_NO_IP};
 	ptf_clock_init(&clock, params);
 	while (plus->size < size) {
 		int n = ptf_packet_decode(bytes + plus->size, size - plus->size, &packet);
 
 		if (n <= 0)
 			break;
-		plus->size += (uint64_t)n;
 		ptf_clock_packet(&clock, &packet);
-		if (packet.kind == PTF_PACKET_FUP && ptf_last_ip_update(&last, &packet))
-			plus->ip = last.ip;
+		if (packet.kind == PTF_PACKET_FUP && ptf_last_ip_update(&last, &packet)) {
+			plus->ip = plus->fup_ip = last.ip;
+			fup = plus->size;
+		}
+		plus->size += (uint64_t)n;
 		if (packet.kind == PTF_PACKET_PSBEND || packet.kind == PTF_PACKET_OVF)
 			break;
 	}
 	plus->ns = ptf_clock_ns(&clock);
+	if (fup && pge_comes_first(bytes + plus->size, size - plus->size)) {
+		plus->stale_fup = fup;
+		plus->ip = PTF_NO_IP;
+	}
 }

@@ -314,7 +314,7 @@ static int decode_bip(const uint8_t *at, size_t left, unsigned payload, struct p
 	return fixed(packet, PTF_PACKET_BIP, 1 + payload, left);
 }
 
-/* What may stand between the items of a block; anything else ends it (SDM, "Block Item Packet"). */
+/* What may stand between the items of a block; anything else ends it, as in perf's decoder. */
 static bool stays_in_block(enum ptf_packet_kind kind)
 {
 	switch (kind) {
@@ -330,8 +330,6 @@ static bool stays_in_block(enum ptf_packet_kind kind)
 	case PTF_PACKET_PWRE:
 	case PTF_PACKET_PWRX:
 	case PTF_PACKET_BIP:
-	case PTF_PACKET_CFE:
-	case PTF_PACKET_EVD:
 		return true;
 	default:
 		return false;

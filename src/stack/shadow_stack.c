@@ -371,7 +371,7 @@ static int apply_call(struct ptf_shadow_stack *stack, const struct ptf_flow_item
 		ret = (struct ptf_ip_range){item->from + 1, item->from + MAX_INSN};
 	if (!item->to_function)
 		return DONE;
-	if (item->insn_size && item->to == ret.first) {
+	if (item->cause == PTF_CAUSE_BRANCH || (item->insn_size && item->to == ret.first)) {
 		node = ptf_call_tree_child(
 			stack->tree, ptf_shadow_stack_top(stack), item->to_function);
 		if (!node)
