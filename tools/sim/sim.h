@@ -39,6 +39,7 @@
 #define SIM_WAIT_FOREVER (-1)
 #define SIM_FIRST_ID 1000           /* canonical process and thread ids */
 #define SIM_CLOCK_START 1000000000u /* insn clock at the first instruction, ns */
+#define SIM_TICK_SHIFT 32
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
@@ -86,7 +87,7 @@ struct sim_thread {
 	bool overflow;          /* lossy: data was dropped, OVF is due */
 	bool lost;              /* the next AUX message says so */
 	uint64_t insns;         /* instructions retired; with the insn clock, the time, ns */
-	uint64_t tnt_time;      /* of the latest TNT bit */
+	uint64_t tnt_time;      /* of the latest TNT bit, insn clock */
 	uint64_t psb_at;        /* stream offset at which the next PSB is due */
 	uint64_t flush_at;      /* encoder.n at which the buffer is sent */
 	uint64_t offset;        /* stream bytes sent */
@@ -111,6 +112,8 @@ struct sim {
 	/* options */
 	enum ptf_sim_clock clock;
 	double dilation;
+	bool lossy;     /* whatever the client asks for */
+	bool calibrate; /* record into nothing, for ptflame-sim-loop */
 	int wait_ms; /* 0, milliseconds, or SIM_WAIT_FOREVER for a START before the first block */
 	const char *log_dir;      /* debug */
 	const char *plugin_path;  /* to enter again after execve */
@@ -126,9 +129,10 @@ struct sim {
 	bool started;         /* the first block was seen */
 	_Atomic bool waiting; /* for START */
 	_Atomic uint64_t aux_bytes, lost_bytes;
-	_Atomic uint64_t desyncs; /* flow that could not be explained: 0, or a bug */
-	_Atomic int32_t *next_id; /* shared with forked children */
-	double ns_per_tsc;
+	_Atomic uint64_t desyncs;   /* flow that could not be explained: 0, or a bug */
+	_Atomic int32_t *next_id;   /* shared with forked children */
+	uint64_t ns_per_tick;       /* ns of a time stamp counter tick << SIM_TICK_SHIFT */
+	uint64_t clock_renew_ticks; /* age of a clock's anchor at which it is renewed */
 };
 
 extern struct sim sim;
@@ -166,7 +170,12 @@ bool sim_signal_entered(
         const uint64_t *regs, const struct sim_block *block, struct sim_interrupt *out);
 
 /* sim_thread.c */
-struct sim_thread *sim_thread_self(void);
+extern __thread struct sim_thread *sim_self __attribute__((tls_model("initial-exec")));
+/* The calling thread's state, NULL before its first block. */
+static inline struct sim_thread *sim_thread_self(void)
+{
+	return sim_self;
+}
 /* Makes the calling thread's state; on virtual CPU vcpu. */
 struct sim_thread *sim_thread_enter(unsigned vcpu);
 void sim_thread_exit(struct sim_thread *thread);

@@ -14,7 +14,6 @@
 #include <x86intrin.h>
 
 #define DEFAULT_PSB_PERIOD 16384u
-#define CLOCK_RENEW_NS 1000000u
 
 static __attribute__((noinline)) uint64_t renew_clock(struct sim_clock *clock)
 {
@@ -28,14 +27,14 @@ static __attribute__((noinline)) uint64_t renew_clock(struct sim_clock *clock)
 static inline uint64_t now(struct sim_thread *t)
 {
 	struct sim_clock *clock = &t->clock;
-	uint64_t ns;
+	uint64_t ticks, ns;
 
 	if (sim.clock == PTF_SIM_CLOCK_INSN)
 		return t->insns;
-	ns = (uint64_t)((double)(__rdtsc() - clock->tsc) * sim.ns_per_tsc);
-	if (unlikely(ns > CLOCK_RENEW_NS))
+	ticks = __rdtsc() - clock->tsc;
+	if (unlikely(ticks > sim.clock_renew_ticks))
 		return renew_clock(clock);
-	ns += clock->ns;
+	ns = clock->ns + (ticks * sim.ns_per_tick >> SIM_TICK_SHIFT);
 	if (likely(ns > clock->last))
 		clock->last = ns;
 	return clock->last;
@@ -57,18 +56,27 @@ static inline void retire(struct sim_thread *t, const struct sim_block *block, u
 		log_block(t, block->pc, n);
 }
 
+/* Writes the waiting TNT bits. Looking at the clock at every branch would double the cost of the
+ * simulation: with the real clock only a packet that is full is timed by its last branch, one that
+ * another packet pushes out is not, which a decoder takes for what it is. */
+static inline void settle(struct sim_thread *t)
+{
+	if (sim.clock == PTF_SIM_CLOCK_INSN)
+		ptf_pt_encoder_flush_tnt(&t->encoder, t->tnt_time);
+	else
+		ptf_pt_encoder_flush_tnt_untimed(&t->encoder);
+}
+
 static inline void bit(struct sim_thread *t, bool taken)
 {
-	uint64_t time = now(t);
-
-	t->tnt_time = time;
-	if (ptf_pt_encoder_tnt(&t->encoder, taken))
-		ptf_pt_encoder_flush_tnt(&t->encoder, time);
+	t->tnt_time = t->insns;
+	if (unlikely(ptf_pt_encoder_tnt(&t->encoder, taken)))
+		ptf_pt_encoder_flush_tnt(&t->encoder, now(t));
 }
 
 static inline void tip(struct sim_thread *t, uint64_t ip)
 {
-	ptf_pt_encoder_flush_tnt(&t->encoder, t->tnt_time);
+	settle(t);
 	ptf_pt_encoder_tip(&t->encoder, ip, now(t));
 }
 
@@ -122,13 +130,7 @@ static inline bool follow(struct sim_thread *t, const struct sim_block *p, uint6
 	}
 }
 
-/* Writes the waiting TNT bits, each packet timed by its last branch. */
-static void settle(struct sim_thread *t)
-{
-	ptf_pt_encoder_flush_tnt(&t->encoder, t->tnt_time);
-}
-
-static uint64_t stream_at(const struct sim_thread *t)
+static inline uint64_t stream_at(const struct sim_thread *t)
 {
 	return t->offset + t->encoder.n;
 }

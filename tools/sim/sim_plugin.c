@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The plugin's entry points, and its options: clock=real|insn, dilation=X, wait=MS (-1: for ever),
- * pid=N and next=N (canonical ids) and comm=NAME after execve, log=DIR (debug: the true sequence
- * of blocks, per thread: pc and instructions, 8 bytes each).
+ * lossy=1, calibrate=1 (records into nothing), pid=N and next=N (canonical ids) and comm=NAME after
+ * execve, log=DIR (debug: the true sequence of blocks, per thread: pc and instructions, 8 bytes
+ * each).
  */
 #include "sim.h"
 
@@ -85,6 +86,10 @@ static bool parse_option(const char *option)
 		sim.wait_ms = atoi(option + 5);
 	else if (strncmp(option, "pid=", 4) == 0)
 		sim.pid = atoi(option + 4);
+	else if (strcmp(option, "lossy=1") == 0)
+		sim.lossy = true;
+	else if (strcmp(option, "calibrate=1") == 0)
+		sim.calibrate = true;
 	else if (strncmp(option, "next=", 5) == 0)
 		next_id = atoi(option + 5);
 	else if (strncmp(option, "comm=", 5) == 0)
@@ -137,7 +142,9 @@ int qemu_plugin_install(
 	if (!share_ids())
 		return -1;
 	sim_clock_calibrate();
-	if (!sim_server_start())
+	if (sim.calibrate)
+		sim.recording = true;
+	else if (!sim_server_start())
 		return fprintf(stderr, "ptflame-sim: cannot make the control socket\n"), -1;
 	if (!sim_death_watch())
 		fprintf(stderr, "ptflame-sim: traces of a process that dies of a signal will miss "

@@ -176,7 +176,8 @@ static void start(const struct ptf_sim_start *how)
 	if (!sim.recording) {
 		sim_maps_lock();
 		sim.start = *how;
-		size_socket(how);
+		sim.start.lossy |= sim.lossy;
+		size_socket(&sim.start);
 		sim.aux_bytes = sim.lost_bytes = 0;
 		send_state();
 		time.time_ns = sim_thread_time(NULL);

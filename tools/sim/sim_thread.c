@@ -25,12 +25,7 @@ static struct {
 	char comm[SIM_COMM_SIZE];
 } births[MAX_VCPUS];
 
-static __thread struct sim_thread *self __attribute__((tls_model("initial-exec")));
-
-struct sim_thread *sim_thread_self(void)
-{
-	return self;
-}
+__thread struct sim_thread *sim_self __attribute__((tls_model("initial-exec")));
 
 uint64_t sim_clock_monotonic(void)
 {
@@ -42,12 +37,14 @@ uint64_t sim_clock_monotonic(void)
 
 void sim_clock_calibrate(void)
 {
-	uint64_t ns = sim_clock_monotonic(), tsc = __rdtsc(), end;
+	uint64_t ns = sim_clock_monotonic(), tsc = __rdtsc(), end, ticks;
 
 	do
 		end = sim_clock_monotonic();
 	while (end - ns < CALIBRATION_NS);
-	sim.ns_per_tsc = (double)(end - ns) / (double)(__rdtsc() - tsc);
+	ticks = __rdtsc() - tsc;
+	sim.ns_per_tick = ((end - ns) << SIM_TICK_SHIFT) / ticks;
+	sim.clock_renew_ticks = ticks / 2;
 }
 
 int32_t sim_thread_new_id(void)
@@ -57,7 +54,7 @@ int32_t sim_thread_new_id(void)
 
 void sim_thread_birth(unsigned vcpu)
 {
-	struct sim_thread *parent = self;
+	struct sim_thread *parent = sim_self;
 	unsigned i = vcpu % MAX_VCPUS;
 
 	if (!parent)
@@ -171,7 +168,7 @@ static void announce(struct sim_thread *t)
 
 	sim_thread_task(t, sim_thread_time(t), &task);
 	sim_server_send(PTF_SIM_THREAD, &task, sizeof(task), t->comm, strlen(t->comm) + 1);
-	if (sim.clock != PTF_SIM_CLOCK_REAL)
+	if (sim.clock != PTF_SIM_CLOCK_REAL || sim.calibrate)
 		return;
 	for (waited = 0; !t->acked && sim.recording && waited < ACK_TIMEOUT_US;
 	        waited += ACK_POLL_US)
@@ -185,7 +182,7 @@ struct sim_thread *sim_thread_enter(unsigned vcpu)
 
 	if (!t)
 		abort();
-	self = t;
+	sim_self = t;
 	sim.started = true;
 	if (first)
 		sim_process_name();
@@ -223,7 +220,7 @@ void sim_thread_exit(struct sim_thread *t)
 		sim_server_send(PTF_SIM_EXIT, &task, sizeof(task), NULL, 0);
 	}
 	pthread_mutex_unlock(&sim.threads_lock);
-	self = NULL;
+	sim_self = NULL;
 	release(t);
 }
 
