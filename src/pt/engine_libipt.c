@@ -68,6 +68,7 @@ struct ptf_flow_engine {
 	bool code32;
 	const struct ptf_function *function; /* of that block, NULL: none */
 	struct untraced_call untraced_call;
+	bool began_off;              /* tracing has been off since the segment began */
 };
 
 static const struct ptf_code_epoch *code_now(const struct ptf_flow_engine *e)
@@ -520,6 +521,12 @@ static int take_on(struct ptf_flow_engine *e, uint64_t to, enum ptf_flow_cause c
 	item.cause = cause;
 	if (cause == PTF_CAUSE_NONE && behind_syscall(e, to))
 		item.cause = PTF_CAUSE_SYSCALL;
+	/* Did a call of an earlier segment go here? Only the stitcher knows. */
+	if (e->began_off)
+		resolve_to(e, &item, true);
+	if (item.to_function && item.to_function->kind == PTF_FUNCTION_TARGET)
+		item.from_function = item.to_function;
+	e->began_off = false;
 	resolve_to(e, &item, false);
 	e->transfer = ptic_error;
 	rc = add_item(e, item);
@@ -605,6 +612,7 @@ static int enter_block(struct ptf_flow_engine *e, const struct pt_block *block)
 	int rc = 0;
 
 	e->code32 = block->mode == ptem_32bit;
+	e->began_off = false;
 	if (e->transfer != ptic_error)
 		rc = tell_transfer(e, block->ip);
 	place = place_of(e, block->ip, false);
@@ -650,8 +658,8 @@ static int end_segment(struct ptf_flow_engine *e)
 	e->done = true;
 	if (e->transfer != ptic_error)
 		rc = tell_transfer(e, e->next_plus.ip);
-	if (rc == 0 && e->next_plus.fup_ip != PTF_NO_IP)
-		rc = tell_untraced_call(e, e->next_plus.fup_ip);
+	if (e->untraced_call.open)
+		item.cause = PTF_CAUSE_BRANCH;
 	close_packet(e);
 	if (rc == 0)
 		rc = add_item(e, item);
@@ -769,6 +777,7 @@ static int engine_begin(struct ptf_flow_engine *e, const struct ptf_engine_input
 	e->last_branch = 0;
 	e->function = NULL;
 	e->untraced_call.open = false;
+	e->began_off = true;
 	e->transfer = ptic_error;
 	e->transfer_ip = PTF_NO_IP;
 	e->packet = (struct open_packet){.direct_ns = PTF_NO_TIME, .loose_ns = PTF_NO_TIME};

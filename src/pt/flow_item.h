@@ -25,7 +25,7 @@ enum ptf_flow_kind {
 	PTF_FLOW_ASYNC,  /* asynchronous transfer that is itself traced (interrupt into kernel, far return) */
 	PTF_FLOW_LOST,   /* flow unknown from the last item to this one's time; goes on at `to` if known */
 	PTF_FLOW_SYNC,   /* a segment begins: tracing is on at `to`, or off when `to` is unknown */
-	PTF_FLOW_END,    /* a segment ends: only time and insns count */
+	PTF_FLOW_END,    /* a segment ends: time and insns count; cause BRANCH: tracing stopped at a call */
 	PTF_FLOW_THREAD, /* what follows belongs to thread `code` of process `pid`; the first item of a segment */
 };
 
@@ -51,7 +51,9 @@ struct ptf_flow_item {
 	uint32_t insns;    /* instructions retired since the item before, `from` included */
 	uint64_t from, to; /* virtual addresses or PTF_NO_IP */
 	uint64_t time_ns;  /* perf clock, or PTF_NO_TIME */
-	const struct ptf_function *from_function; /* function of `from`; NULL when from is unknown */
+	const struct ptf_function *from_function; /* function of `from`; NULL when from is unknown. ON, first
+						   * of a segment: the function that begins at `to` if a
+						   * call came here */
 	const struct ptf_function *to_function;   /* function of `to`; NULL when to is unknown */
 };
 

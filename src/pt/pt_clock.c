@@ -181,8 +181,7 @@ void ptf_psb_plus_read(struct ptf_psb_plus *plus, const struct ptf_clock_params 
 	struct ptf_clock clock;
 	uint64_t fup = 0;
 
-	*plus = (struct ptf_psb_plus){
-		.ns = PTF_NO_TIME, .ip = PTF_NO_IP, .fup_ip = PTF_NO_IP};
+	*plus = (struct ptf_psb_plus){.ns = PTF_NO_TIME, .ip = PTF_NO_IP};
 	ptf_clock_init(&clock, params);
 	while (plus->size < size) {
 		int n = ptf_packet_decode(bytes + plus->size, size - plus->size, &packet);
@@ -191,7 +190,7 @@ void ptf_psb_plus_read(struct ptf_psb_plus *plus, const struct ptf_clock_params 
 			break;
 		ptf_clock_packet(&clock, &packet);
 		if (packet.kind == PTF_PACKET_FUP && ptf_last_ip_update(&last, &packet)) {
-			plus->ip = plus->fup_ip = last.ip;
+			plus->ip = last.ip;
 			fup = plus->size;
 		}
 		plus->size += (uint64_t)n;

@@ -56,7 +56,6 @@ struct ptf_psb_plus {
 	uint64_t size; /* bytes, PSBEND included; what is there when it is cut off */
 	uint64_t ns;   /* perf clock, PTF_NO_TIME: no TSC packet */
 	uint64_t ip;   /* where tracing is: its FUP; PTF_NO_IP: tracing is off */
-	uint64_t fup_ip; /* of its FUP, whatever it means; PTF_NO_IP: none */
 	uint64_t stale_fup; /* offset of a FUP that does not mean that tracing is on: a TIP.PGE comes
 			     * first behind the PSB+ (seen after VM entries); 0: none */
 };

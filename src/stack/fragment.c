@@ -56,6 +56,7 @@ static int seal_piece(struct ptf_fragment_builder *builder)
 	piece->state = stack->state;
 	piece->place = stack->place;
 	piece->resume = stack->resume;
+	piece->untraced_call = stack->untraced_call;
 	piece->now_ns = stack->state == PTF_STACK_UNKNOWN ? PTF_NO_TIME : stack->now_ns;
 	return 0;
 }

@@ -362,24 +362,30 @@ static int begin_anew(struct ptf_shadow_stack *stack, const struct ptf_flow_item
 	return item->to_function ? ptf_shadow_stack_found(stack, item->to_function) : 0;
 }
 
+/* Counts a call that is not on the stack: of the next instruction, or of code that is not traced. */
+static int count_call(struct ptf_shadow_stack *stack, const struct ptf_function *function)
+{
+	struct ptf_call_node *node =
+		ptf_call_tree_child(stack->tree, ptf_shadow_stack_top(stack), function);
+
+	if (!node)
+		return -PTF_ENOMEM;
+	node->calls++;
+	node->partial_calls++;
+	return DONE;
+}
+
 static int apply_call(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
 {
 	struct ptf_ip_range ret = {item->from + item->insn_size, item->from + item->insn_size};
-	struct ptf_call_node *node;
 
 	if (!item->insn_size)
 		ret = (struct ptf_ip_range){item->from + 1, item->from + MAX_INSN};
 	if (!item->to_function)
 		return DONE;
 	if (item->cause == PTF_CAUSE_BRANCH || (item->insn_size && item->to == ret.first)) {
-		node = ptf_call_tree_child(
-			stack->tree, ptf_shadow_stack_top(stack), item->to_function);
-		if (!node)
-			return -PTF_ENOMEM;
-		node->calls++;
-		node->partial_calls++;
 		rule_fired(stack, PTF_RULE_CALL_NEXT);
-		return DONE;
+		return count_call(stack, item->to_function);
 	}
 	return enter(stack, item->to_function, ret, item->time_ns, false);
 }
@@ -551,6 +557,10 @@ static int apply_on(struct ptf_shadow_stack *stack, const struct ptf_flow_item *
 	stack->state = PTF_STACK_RUNS;
 	stack->place = PTF_PLACE_USER;
 	stack->resume = PTF_NO_RANGE;
+	if (stack->untraced_call && item->from_function &&
+		count_call(stack, item->from_function) < 0)
+		return -PTF_ENOMEM;
+	stack->untraced_call = false;
 	if (state == PTF_STACK_LOST)
 		return resync(stack, item);
 	if (ptf_ip_range_has(resume, item->to))
@@ -639,6 +649,8 @@ int ptf_shadow_stack_apply(struct ptf_shadow_stack *stack, const struct ptf_flow
 		stack->state = PTF_STACK_LOST;
 		return DONE;
 	case PTF_FLOW_END:
+		stack->untraced_call = item->cause == PTF_CAUSE_BRANCH;
+		return DONE;
 	case PTF_FLOW_THREAD:
 		return DONE;
 	}

@@ -68,6 +68,7 @@ struct ptf_shadow_stack {
 	enum ptf_stack_state state;
 	enum ptf_place place;        /* when state is PTF_STACK_RUNS */
 	struct ptf_ip_range resume;  /* where tracing should go on after OFF */
+	bool untraced_call;          /* tracing stopped at a call in an earlier segment */
 	uint64_t now_ns;             /* booked up to here; PTF_NO_TIME: nothing yet */
 	const struct ptf_thread_timeline *thread; /* NULL: no timing */
 	size_t off_cursor;           /* first off span that ends after now_ns */

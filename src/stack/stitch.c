@@ -83,6 +83,7 @@ static int add_piece(struct ptf_stitch *stitch, const struct ptf_piece *piece)
 		stack->state = piece->state;
 		stack->place = piece->place;
 		stack->resume = piece->resume;
+		stack->untraced_call = piece->untraced_call;
 	}
 	if (piece->now_ns != PTF_NO_TIME && stack->thread &&
 		(stack->now_ns == PTF_NO_TIME || piece->now_ns > stack->now_ns)) {
