@@ -7,8 +7,16 @@ COUNTER(ackermann);
 
 TRACED static unsigned fib(unsigned n)
 {
+	unsigned result;
+
 	ENTER(fib);
-	return n < 2 ? n : fib(n - 1) + fib(n - 2);
+	if (n < 2)
+		return n;
+	result = fib(n - 1);
+	KEEP(result); /* or the second call would become a loop */
+	result += fib(n - 2);
+	KEEP(result);
+	return result;
 }
 
 TRACED static unsigned ackermann(unsigned m, unsigned n)
