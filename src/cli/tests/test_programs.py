@@ -342,7 +342,7 @@ class Stacks(EveryProgram):
             return
         rootless = ROOTLESS.get(recording.program.name, ())
         wrong, seen = collections.Counter(), set()
-        stacks = lib.report_folded(recording.path, "--weight", "calls", "--no-inline")
+        stacks = lib.report_folded(recording.path, "--weight", "calls")
         for frames, count in stacks:
             names = [bare(frame) for frame in frames[1:]]
             for i, name in enumerate(names):
@@ -366,7 +366,7 @@ class Stacks(EveryProgram):
         if recording.program.name == "deep":
             return  # 10,000 lines of up to 10,000 frames
         ours = collections.Counter()
-        for frames, count in lib.report_folded(recording.path, "--weight", "calls", "--no-inline"):
+        for frames, count in lib.report_folded(recording.path, "--weight", "calls"):
             ours[frames[-1]] += count
         theirs = collections.Counter()
         for function in recording.report["functions"]:
