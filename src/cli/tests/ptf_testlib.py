@@ -352,10 +352,13 @@ def identity_errors(report):
 
 
 class Elf:
-    """Program headers of an ELF file: file offset <-> virtual address."""
+    """Program and section headers of a 64-bit ELF file."""
 
     def __init__(self, path):
+        self.path = path
         self.loads = []  # (offset, vaddr, filesz)
+        self.plt_ranges = []  # (first, end) addresses of the sections of PLT stubs
+        self._plt_names = None
         with open(path, "rb") as file:
             header = file.read(64)
             if header[:4] != b"\x7fELF" or header[4] != 2:
@@ -364,10 +367,37 @@ class Elf:
             phentsize, phnum = struct.unpack_from("<HH", header, 54)
             file.seek(phoff)
             table = file.read(phentsize * phnum)
+            self._sections(file, header)
         for i in range(phnum):
             kind, _, offset, vaddr, _, filesz = struct.unpack_from("<IIQQQQ", table, i * phentsize)
             if kind == 1:
                 self.loads.append((offset, vaddr, filesz))
+
+    def _sections(self, file, header):
+        shoff, = struct.unpack_from("<Q", header, 40)
+        shentsize, shnum, shstrndx = struct.unpack_from("<HHH", header, 58)
+        file.seek(shoff)
+        table = file.read(shentsize * shnum)
+        if shstrndx >= shnum or len(table) < shentsize * shnum:
+            return
+        at = [struct.unpack_from("<IIQQQQ", table, i * shentsize) for i in range(shnum)]
+        file.seek(at[shstrndx][4])
+        names = file.read(at[shstrndx][5])
+        for name, _, _, address, _, size in at:
+            if names[name : names.index(b"\0", name)] in (b".plt", b".plt.got", b".plt.sec"):
+                self.plt_ranges.append((address, address + size))
+
+    def in_plt(self, vaddr):
+        return any(first <= vaddr < end for first, end in self.plt_ranges)
+
+    def plt_name(self, vaddr):
+        """What objdump calls the stub, or "*ABS*+0x...@plt" or None when it has no name for it."""
+        if self._plt_names is None:
+            text = run(["objdump", "-d", "-j", ".plt", "-j", ".plt.got", "-j", ".plt.sec",
+                        self.path], check=False).stdout
+            self._plt_names = {int(address, 16): name for address, name in
+                               re.findall(r"^([0-9a-f]+) <(.*@plt)>:$", text, re.MULTILINE)}
+        return self._plt_names.get(vaddr)
 
     def vaddr(self, offset):
         """Virtual address of a file offset. A mapping is of whole pages, so the segment may begin
@@ -528,12 +558,14 @@ class PerfScript:
             timer = threading.Timer(timeout, kill_group, (process,))
             timer.start()
             try:
-                for line in process.stdout:
-                    self._line(line)
+                with process.stdout:
+                    for line in process.stdout:
+                        self._line(line)
+                status = process.wait()
             finally:
                 timer.cancel()
                 kill_group(process)
-                status = process.wait()
+                process.wait()
             err.seek(0)
             self.stderr = err.read()
         if status != 0:

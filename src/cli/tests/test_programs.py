@@ -227,22 +227,28 @@ class SimulatorAlone(EveryProgram):
 
 
 def perf_entries(recording):
-    """Perf's calls by entry: ({(dso, vaddr): lines}, {(dso, vaddr): name}, trouble)."""
+    """Perf's calls by entry: ({(dso, vaddr): lines}, {(dso, vaddr): name}, trouble). Perf 6.1 gives
+    PLT stubs no name or a wrong one: they are by their address, with objdump's name."""
     space = lib.AddressSpace(recording.path)
     counts, names, trouble = collections.Counter(), {}, []
     for branch, n in recording.perf.calls.items():
         if branch.addr == 0:  # traced no further: not entered
             continue
-        inside = (branch.sym, branch.dso) == (branch.to_sym, branch.to_dso)
-        if branch.to_sym != "[unknown]" and branch.to_symoff and inside:
-            continue  # to a label of its own, as position-independent code and retpolines do
         vaddr = space.vaddr(branch.addr, branch.to_dso)
         if vaddr is None:
             trouble.append(f"  {n} calls to {branch.addr:#x} ({branch.to_dso}): mapped nowhere")
             continue
-        key = (branch.to_dso, hex(vaddr - branch.to_symoff))
+        elf = lib.elf(branch.to_dso)
+        name = branch.to_sym
+        if elf.in_plt(vaddr):
+            name = elf.plt_name(vaddr)
+        elif name != "[unknown]" and branch.to_symoff:
+            if (branch.sym, branch.dso) == (name, branch.to_dso):
+                continue  # to a label of its own, as position-independent code and retpolines do
+            vaddr -= branch.to_symoff
+        key = (branch.to_dso, hex(vaddr))
         counts[key] += n
-        names[key] = branch.to_sym
+        names[key] = name
     return counts, names, trouble
 
 
@@ -267,6 +273,8 @@ def demangled(name):
 
 
 def same_name(ours, theirs):
+    if theirs is None or theirs.startswith("*ABS*"):  # a stub for an ifunc has no symbol
+        return ours.endswith("@plt")
     if theirs == "[unknown]":
         return ours.startswith("[")
     return ours == theirs or bare(demangled(ours)) == bare(demangled(theirs))
