@@ -127,6 +127,7 @@ struct sim {
 	struct sim_thread *threads;
 	int32_t pid, ppid, real_pid;
 	bool started;         /* the first block was seen */
+	_Atomic bool ready;   /* and its thread is known */
 	_Atomic bool waiting; /* for START */
 	_Atomic uint64_t aux_bytes, lost_bytes;
 	_Atomic uint64_t desyncs;   /* flow that could not be explained: 0, or a bug */
@@ -136,6 +137,10 @@ struct sim {
 };
 
 extern struct sim sim;
+
+/* Nobody records, no thread has a stream to end, and blocks need not be counted: they return at
+ * once. Threads are then known by their first system call. */
+extern bool sim_quiet;
 
 /* sim_block.c */
 struct qemu_plugin_tb;
@@ -236,6 +241,8 @@ void sim_server_stop(void);
 /* Drops the parent's sockets; call sim_server_start next. */
 void sim_server_forked(void);
 void sim_server_wait(int milliseconds);
+/* No recording is under way, and all threads have ended their streams. */
+void sim_server_settled(void);
 /* Moves the server's descriptors away when the guest is about to close or replace [first, last]. */
 void sim_server_avoid(unsigned first, unsigned last);
 /* Sends fixed then tail (may be NULL); blocking; nothing when there is no client. */

@@ -27,7 +27,9 @@ static int watched_kill(pid_t pid, int signo)
 	struct sim_thread *t = sim_thread_self();
 
 	if (t && signo && pid == getpid() && t->gate == SIM_GATE_THREAD) {
-		sim_flow_finish_at(t, sim_signal_next_ip(t->regs), sim_signal_is_fault(signo));
+		if (t->on)
+			sim_flow_finish_at(
+			        t, sim_signal_next_ip(t->regs), sim_signal_is_fault(signo));
 		sim_server_end(t);
 		sim_server_stop();
 	}

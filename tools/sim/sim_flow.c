@@ -319,12 +319,11 @@ void sim_flow_block(unsigned vcpu, struct sim_block *block, const uint64_t *regs
 	struct sim_thread *t = sim_thread_self();
 	struct sim_block *p;
 
-	if (unlikely(!t)) {
+	if (unlikely(!t))
 		t = sim_thread_enter(vcpu);
-		t->regs = regs;
-	}
 	p = t->prev;
 	if (unlikely(!t->on || t->epoch != sim.epoch)) {
+		t->regs = regs;
 		step_slow(t, p, block);
 		return;
 	}

@@ -19,14 +19,19 @@ QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 
 struct sim sim = {.threads_lock = PTHREAD_MUTEX_INITIALIZER};
 
+bool sim_quiet;
+
 /* QEMU's generated code keeps the virtual CPU's state, which begins with its general registers in
  * memory at the start of a block, in rbp; the plugin interface does not show registers. */
 __asm__(".text\n"
         ".local sim_block_entry\n"
         ".type sim_block_entry, @function\n"
         "sim_block_entry:\n"
+        "	cmpb $0, sim_quiet(%rip)\n"
+        "	jne 1f\n"
         "	movq %rbp, %rdx\n"
         "	jmp sim_flow_block\n"
+        "1:	ret\n"
         ".size sim_block_entry, . - sim_block_entry\n");
 void sim_block_entry(unsigned vcpu, void *block);
 
@@ -50,8 +55,7 @@ static void on_syscall(qemu_plugin_id_t id, unsigned vcpu, int64_t num, uint64_t
 	const uint64_t args[6] = {a1, a2, a3, a4, a5, a6};
 	struct sim_thread *t = sim_thread_self();
 
-	if (t)
-		sim_syscall_enter(t, num, args);
+	sim_syscall_enter(t ? t : sim_thread_enter(vcpu), num, args);
 }
 
 static void on_syscall_return(qemu_plugin_id_t id, unsigned vcpu, int64_t num, int64_t ret)
@@ -66,7 +70,7 @@ static void on_emulator_exit(qemu_plugin_id_t id, void *data)
 {
 	struct sim_thread *t = sim_thread_self();
 
-	if (t)
+	if (t && t->on)
 		sim_flow_finish_at(t, sim_signal_next_ip(t->regs), false);
 	sim_server_end(t);
 	sim_server_stop();

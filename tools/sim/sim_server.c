@@ -170,7 +170,7 @@ static void start(const struct ptf_sim_start *how)
 {
 	struct ptf_sim_time time = {0};
 
-	while (!sim.started) /* QEMU is still loading the program */
+	while (!sim.ready) /* QEMU is still loading the program */
 		usleep(WAIT_STEP_US);
 	pthread_mutex_lock(&sim.threads_lock);
 	if (!sim.recording) {
@@ -183,6 +183,7 @@ static void start(const struct ptf_sim_start *how)
 		time.time_ns = sim_thread_time(NULL);
 		sim_server_send(PTF_SIM_STARTED, &time, sizeof(time), NULL, 0);
 		sim.recording = true;
+		sim_quiet = false;
 		sim.epoch++;
 		sim_maps_unlock();
 	}
@@ -203,23 +204,43 @@ static bool has_ended(struct sim_thread *t)
 	return true;
 }
 
+/* Waits until all threads but self have ended their streams; false when one does not. */
+static bool end_others(struct sim_thread *self)
+{
+	struct sim_thread *t;
+	bool ended = true;
+	int waited = 0;
+
+	for (t = sim.threads; t; t = t->next) {
+		if (t == self)
+			continue;
+		for (; !has_ended(t) && waited < END_WAIT_US; waited += WAIT_STEP_US)
+			usleep(WAIT_STEP_US);
+		ended &= has_ended(t);
+	}
+	return ended;
+}
+
+void sim_server_settled(void)
+{
+	sim_quiet = sim.clock == PTF_SIM_CLOCK_REAL && !sim.calibrate;
+}
+
 /* Ends the recording; the caller is the guest's thread `self`, or the helper (NULL). */
 static void end_recording(struct sim_thread *self)
 {
 	struct ptf_sim_time time = {0};
-	struct sim_thread *t;
-	int waited = 0;
+	bool settled;
 
 	pthread_mutex_lock(&sim.threads_lock);
 	if (sim.recording) {
 		sim.recording = false;
 		sim.epoch++;
-		for (t = sim.threads; t; t = t->next)
-			for (; t != self && !has_ended(t) && waited < END_WAIT_US;
-			        waited += WAIT_STEP_US)
-				usleep(WAIT_STEP_US);
+		settled = end_others(self);
 		if (self)
 			sim_flow_finish(self);
+		if (settled)
+			sim_server_settled();
 		time.time_ns = sim_thread_time(self);
 		time.aux_bytes = sim.aux_bytes;
 		time.lost_bytes = sim.lost_bytes;

@@ -255,6 +255,8 @@ static void after_fork(struct sim_thread *t, int64_t ret)
 		sim.waiting = recording;
 		sim_server_forked();
 		sim_thread_forked(t, t->child_id);
+		t->epoch = sim.epoch;
+		sim_server_settled();
 		if (sim_server_start() && recording)
 			sim_server_wait(FORK_WAIT_MS);
 	} else if (ret > 0 && recording) {

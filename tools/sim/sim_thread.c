@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
@@ -193,13 +194,21 @@ struct sim_thread *sim_thread_enter(unsigned vcpu)
 	pthread_mutex_lock(&sim.threads_lock);
 	t->next = sim.threads;
 	sim.threads = t;
+	if (!first) /* its creator may have named it already */
+		(void)prctl(PR_GET_NAME, t->comm);
 	recording = sim.recording;
 	t->epoch = sim.epoch - recording; /* begins with its first block */
 	pthread_mutex_unlock(&sim.threads_lock);
 	if (recording)
 		announce(t);
-	if (first)
+	if (first) {
+		sim.ready = true;
 		sim_server_wait(sim.wait_ms);
+		pthread_mutex_lock(&sim.threads_lock);
+		if (!sim.recording)
+			sim_server_settled();
+		pthread_mutex_unlock(&sim.threads_lock);
+	}
 	return t;
 }
 

@@ -123,7 +123,8 @@ class TestSim(unittest.TestCase):
         self.assertEqual(len(self.record("exit_running").streams), 7)
         recording = self.record("exit_running", name="e")
         self.check(recording, "e")
-        self.assertIn("renamed", {e["name"] for e in self.events(recording, "comm")})
+        named = self.events(recording, "comm") + self.events(recording, "thread")
+        self.assertIn("renamed", {e["name"] for e in named})
         self.check(self.record("thread_signals", name="s"), "s")
 
     def test_crash(self):
