@@ -360,7 +360,8 @@ static int on_thread(struct ptf_sim_recording *rec, const struct ptf_sim_msg *ms
 	if (!thread)
 		return no_memory(err);
 	rc = map_thread(rec, thread, err);
-	if (rc == 0 && fresh)
+	/* A process is not its own child: perf would begin it anew and forget its maps. */
+	if (rc == 0 && fresh && task.tid != task.pid)
 		rc = emit_task(rec, PTF_RECORD_FORK, thread, time_ns, err);
 	if (rc == 0 && strcmp(comm, thread->comm))
 		rc = emit_comm(rec, thread, comm, false, time_ns, err);
