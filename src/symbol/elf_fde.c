@@ -126,7 +126,7 @@ static bool find_by_segment(struct eh_frame *eh)
 	uint8_t encoding;
 
 	elf_getphdrnum(eh->file->elf, &n);
-	for (size_t i = 0; i < n && gelf_getphdr(eh->file->elf, (int)i, &ph); i++)
+	for (size_t i = 0; !bytes && i < n && gelf_getphdr(eh->file->elf, (int)i, &ph); i++)
 		if (ph.p_type == PT_GNU_EH_FRAME)
 			bytes = ptf_elf_file_bytes(eh->file, ph.p_vaddr, &size);
 	if (!bytes)

@@ -8,7 +8,8 @@
 #include "base/hash_map.h"
 
 #define STUB_SIZE 16u
-#define SMALL_STUB_SIZE 8u /* in .plt.got without IBT */
+#define SMALL_STUB_SIZE 8u /* in .plt.got and static programs, without IBT */
+#define JUMP_SIZE 6u
 
 struct target {            /* what a relocation puts into a GOT slot */
 	const char *name;  /* of the symbol, or NULL: */
@@ -134,20 +135,40 @@ static bool jump_slot(const struct plt *plt, const uint8_t *at, uint64_t vaddr, 
 	return true;
 }
 
-static const struct target *stub_target(
-        const struct plt *plt, const uint8_t *stub, uint64_t vaddr, size_t size)
+/* What the first jump through a known slot in bytes[0..size) goes to, and where it is; or NULL. */
+static const struct target *find_jump(
+        const struct plt *plt, const uint8_t *bytes, uint64_t vaddr, size_t size, size_t *at)
 {
-	for (size_t i = 0; i + 6 <= size; i++) {
+	for (size_t i = 0; i + JUMP_SIZE <= size; i++) {
 		uint64_t slot;
 		const uint64_t *index;
 
-		if (!jump_slot(plt, stub + i, vaddr + i, &slot))
+		if (!jump_slot(plt, bytes + i, vaddr + i, &slot))
 			continue;
 		index = ptf_hash_map_find(&plt->slots, slot);
-		if (index)
-			return &plt->targets.v[*index];
+		if (!index)
+			continue;
+		*at = i;
+		return &plt->targets.v[*index];
 	}
 	return NULL;
+}
+
+/* Stubs are small where jumps follow each other at that distance: the section's entry size is
+ * often not filled in. */
+static size_t stub_size(
+        const struct plt *plt, const GElf_Shdr *sh, const uint8_t *bytes, size_t size)
+{
+	size_t first, second, left;
+
+	if (sh->sh_entsize == SMALL_STUB_SIZE || size <= SMALL_STUB_SIZE)
+		return SMALL_STUB_SIZE;
+	if (!find_jump(plt, bytes, sh->sh_addr, size, &first))
+		return STUB_SIZE;
+	left = size - first - JUMP_SIZE;
+	if (!find_jump(plt, bytes + size - left, sh->sh_addr + size - left, left, &second))
+		return STUB_SIZE;
+	return second + JUMP_SIZE == SMALL_STUB_SIZE ? SMALL_STUB_SIZE : STUB_SIZE;
 }
 
 static const char *stub_name(
@@ -156,7 +177,7 @@ static const char *stub_name(
 	const struct ptf_elf_range *range;
 	const char *name = target->name;
 	char number[32], *text;
-	size_t size;
+	size_t plain, size;
 
 	if (!name) {
 		range = ptf_elf_range_before(
@@ -168,25 +189,26 @@ static const char *stub_name(
 		snprintf(number, sizeof(number), "*ABS*+0x%" PRIx64, target->resolver);
 		name = number;
 	}
-	size = strlen(name) + sizeof("@plt");
+	plain = strcspn(name, "@"); /* without a version */
+	size = plain + sizeof("@plt");
 	text = ptf_arena_alloc(arena, size);
 	if (text)
-		snprintf(text, size, "%s@plt", name);
+		snprintf(text, size, "%.*s@plt", (int)plain, name);
 	return text;
 }
 
-static bool add_stubs(
-        const struct plt *plt, const GElf_Shdr *sh, size_t stub_size, struct ptf_elf_pieces *stubs)
+static bool add_stubs(const struct plt *plt, const GElf_Shdr *sh, struct ptf_elf_pieces *stubs)
 {
-	size_t size, step;
+	size_t size, step, jump;
 	const uint8_t *bytes = ptf_elf_file_content(plt->file, sh, &size);
+	size_t stub = bytes ? stub_size(plt, sh, bytes, size) : 0;
 
 	for (size_t at = 0; bytes && at < size; at += step) {
 		const struct target *target;
 		struct ptf_elf_piece piece = {.start = sh->sh_addr + at};
 
-		step = size - at < stub_size ? size - at : stub_size;
-		target = stub_target(plt, bytes + at, piece.start, step);
+		step = size - at < stub ? size - at : stub;
+		target = find_jump(plt, bytes + at, piece.start, step, &jump);
 		if (!target)
 			continue;
 		piece.end = piece.start + step;
@@ -207,8 +229,7 @@ static bool read_sections(
 		if (!ptf_elf_file_section(plt->file, names[i], &sh) || !sh.sh_size ||
 		        !(sh.sh_flags & SHF_EXECINSTR) || sh.sh_addr + sh.sh_size < sh.sh_addr)
 			continue;
-		if (!add_stubs(plt, &sh,
-		            sh.sh_entsize == SMALL_STUB_SIZE ? SMALL_STUB_SIZE : STUB_SIZE, stubs))
+		if (!add_stubs(plt, &sh, stubs))
 			return false;
 		if (i == 0 && !ptf_vec_push(&rest->list, (struct ptf_elf_piece){.start = sh.sh_addr,
 		                                                 .end = sh.sh_addr + sh.sh_size,

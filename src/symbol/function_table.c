@@ -62,13 +62,27 @@ static const char *make_name(struct ptf_function_table *table, const struct ptf_
 	return name;
 }
 
-static const char *demangled_name(struct ptf_function_table *table, const char *raw_name)
+/* Debug files have names with versions ("clock_gettime@@GLIBC_2.17") where .dynsym has plain ones:
+ * what a function is called must not depend on the debug files that are installed. */
+static size_t plain_length(const struct ptf_function *f)
 {
-	char *demangled = ptf_demangle(raw_name);
-	const char *name;
+	return f->kind == PTF_FUNCTION_SYMBOL ? strcspn(f->raw_name, "@") : strlen(f->raw_name);
+}
 
+static const char *demangled_name(struct ptf_function_table *table, const struct ptf_function *f)
+{
+	size_t len = plain_length(f);
+	const char *plain = f->raw_name, *name;
+	char *demangled;
+
+	if (plain[len]) {
+		plain = ptf_arena_strndup(&table->arena, plain, len);
+		if (!plain)
+			return NULL;
+	}
+	demangled = ptf_demangle(plain);
 	if (!demangled)
-		return raw_name;
+		return plain;
 	name = ptf_arena_strdup(&table->arena, demangled);
 	free(demangled);
 	return name;
@@ -127,7 +141,7 @@ static bool own_strings(struct ptf_function_table *table, struct ptf_function *f
 		f->raw_name = ptf_arena_strdup(&table->arena, raw_name);
 		if (!f->raw_name)
 			return false;
-		f->name = demangle ? demangled_name(table, f->raw_name) : f->raw_name;
+		f->name = demangle ? demangled_name(table, f) : f->raw_name;
 	}
 	if (!f->name || !f->name[0])
 		f->name = make_name(table, f);
