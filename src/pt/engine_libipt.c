@@ -65,6 +65,7 @@ struct ptf_flow_engine {
 	/* the last block, whose transfer is not told yet */
 	enum pt_insn_class transfer; /* ptic_error: none is open */
 	uint64_t transfer_ip;
+	bool transfer_indirect;      /* a TIP gave its target */
 	bool code32;
 	const struct ptf_function *function; /* of that block, NULL: none */
 	struct untraced_call untraced_call;
@@ -274,7 +275,9 @@ static int tell_transfer(struct ptf_flow_engine *e, uint64_t to)
 		item.cause = PTF_CAUSE_SYSCALL;
 		return add_item(e, item);
 	default:
-		if (!item.to_function || item.to_function == e->function)
+		/* Back to the own entry: a loop, but a tail call when it went through a pointer. */
+		if (!item.to_function || (item.to_function == e->function &&
+						 (!e->transfer_indirect || item.mid_entry)))
 			return 0;
 		return add_item(e, item);
 	}
@@ -638,6 +641,7 @@ static int take_block(struct ptf_flow_engine *e, const struct pt_block *block)
 	e->counts.returns += block->iclass == ptic_return;
 	e->transfer = block->iclass == ptic_error ? ptic_other : block->iclass;
 	e->transfer_ip = block->end_ip;
+	e->transfer_indirect = e->packet.is_tip;
 	if (block->iclass == ptic_cond_jump || block->iclass == ptic_return || e->packet.is_tip)
 		e->last_branch = e->timer.position;
 	if (e->packet.is_tip) {

@@ -115,9 +115,14 @@ int ptf_shadow_stack_advance(struct ptf_shadow_stack *stack, uint64_t to_ns)
 
 /* ---- frames ---- */
 
-static bool push_frame(struct ptf_shadow_stack *stack, struct ptf_frame frame)
+bool ptf_shadow_stack_push(struct ptf_shadow_stack *stack, struct ptf_frame frame)
 {
-	frame.node = ptf_call_tree_child(stack->tree, ptf_shadow_stack_top(stack), frame.function);
+	struct ptf_call_node *top = ptf_shadow_stack_top(stack);
+
+	if (frame.inside && top->function == frame.function)
+		frame.node = top;
+	else
+		frame.node = ptf_call_tree_child(stack->tree, top, frame.function);
 	return frame.node && ptf_vec_push(&stack->frames, frame);
 }
 
@@ -129,7 +134,7 @@ static int enter(struct ptf_shadow_stack *stack, const struct ptf_function *func
 		.entry_ns = time_ns, .entered = true};
 	struct ptf_call_node *node;
 
-	if (!push_frame(stack, frame))
+	if (!ptf_shadow_stack_push(stack, frame))
 		return -PTF_ENOMEM;
 	node = ptf_shadow_stack_top(stack);
 	node->calls++;
@@ -142,7 +147,7 @@ int ptf_shadow_stack_found(struct ptf_shadow_stack *stack, const struct ptf_func
 	struct ptf_frame frame = {.function = function, .ret = PTF_NO_RANGE,
 		.resume = PTF_NO_RANGE, .entry_ns = PTF_NO_TIME};
 
-	return push_frame(stack, frame) ? 0 : -PTF_ENOMEM;
+	return ptf_shadow_stack_push(stack, frame) ? 0 : -PTF_ENOMEM;
 }
 
 /* Books the end of a frame's call. seen: the exit was seen (not the end of the trace or a gap). */
@@ -151,6 +156,8 @@ static int book_exit(struct ptf_shadow_stack *stack, const struct ptf_frame *fra
 {
 	uint64_t ns;
 
+	if (frame->inside)
+		return 0;
 	if (!frame->entered || !seen) {
 		frame->node->partial_calls++;
 		return 0;
@@ -284,7 +291,7 @@ static int resume_parked(struct ptf_shadow_stack *stack, size_t index, uint64_t 
 
 		if (i == 0)
 			frame.ret = ret;
-		rc = push_frame(stack, frame) ? 0 : -PTF_ENOMEM;
+		rc = ptf_shadow_stack_push(stack, frame) ? 0 : -PTF_ENOMEM;
 	}
 	/* The innermost frame is the call that switched away; it returned just now. */
 	if (rc == 0)
@@ -385,8 +392,17 @@ static int apply_call(struct ptf_shadow_stack *stack, const struct ptf_flow_item
 		return DONE;
 	if (item->cause == PTF_CAUSE_BRANCH || (item->insn_size && item->to == ret.first)) {
 		rule_fired(stack, PTF_RULE_CALL_NEXT);
-		return count_call(stack, item->to_function);
+		return item->mid_entry ? DONE : count_call(stack, item->to_function);
 	}
+	if (item->mid_entry)
+		return ptf_shadow_stack_push(stack,
+			       (struct ptf_frame){.function = item->to_function,
+				       .ret = ret,
+				       .resume = PTF_NO_RANGE,
+				       .entry_ns = item->time_ns,
+				       .inside = true})
+			? DONE
+			: -PTF_ENOMEM;
 	return enter(stack, item->to_function, ret, item->time_ns, false);
 }
 
@@ -527,10 +543,6 @@ static int resume_elsewhere(struct ptf_shadow_stack *stack, const struct ptf_flo
 {
 	size_t index;
 
-	if (find_resume(stack, item->to, &index)) {
-		rule_fired(stack, PTF_RULE_ASYNC_RETURN);
-		return leave_down_to(stack, index, item->time_ns, true);
-	}
 	if (!stack->frames.n)
 		return item->mid_entry
 			? ptf_shadow_stack_found(stack, item->to_function)
@@ -548,11 +560,11 @@ static int apply_on(struct ptf_shadow_stack *stack, const struct ptf_flow_item *
 {
 	struct ptf_ip_range resume = stack->resume;
 	enum ptf_stack_state state = stack->state;
+	size_t index;
 
 	if (!item->to_function)
 		return DONE;
-	if (stack->local &&
-		(state != PTF_STACK_RUNS || (item->mid_entry && !ptf_ip_range_has(resume, item->to))))
+	if (stack->local && (state != PTF_STACK_RUNS || !ptf_ip_range_has(resume, item->to)))
 		return REFUSED;
 	stack->state = PTF_STACK_RUNS;
 	stack->place = PTF_PLACE_USER;
@@ -565,13 +577,12 @@ static int apply_on(struct ptf_shadow_stack *stack, const struct ptf_flow_item *
 		return resync(stack, item);
 	if (ptf_ip_range_has(resume, item->to))
 		return DONE;
+	if (find_resume(stack, item->to, &index)) {
+		rule_fired(stack, PTF_RULE_ASYNC_RETURN);
+		return leave_down_to(stack, index, item->time_ns, true);
+	}
 	if (!item->mid_entry && resume.first <= resume.last)
 		return enter_async(stack, item, resume);
-	if (stack->local) {
-		stack->state = state;
-		stack->resume = resume;
-		return REFUSED;
-	}
 	return resume_elsewhere(stack, item);
 }
 

@@ -41,6 +41,8 @@ struct ptf_frame {
 	struct ptf_ip_range resume; /* async frames: where the interrupted code goes on */
 	uint64_t entry_ns;          /* PTF_NO_TIME: not known */
 	bool entered;               /* its entry was seen */
+	bool inside;                /* a call to a label inside `function`: no call of it, books on the
+				     * node below if that is the same function's */
 	bool async;                 /* signal handler, its restorer, interrupt */
 };
 
@@ -94,6 +96,9 @@ int ptf_shadow_stack_apply(struct ptf_shadow_stack *stack, const struct ptf_flow
 
 /* State (not frames) as it is after the item, for a local stack whose item was refused. */
 void ptf_shadow_stack_assume(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item);
+
+/* Pushes a frame (its node is made); false: out of memory. */
+bool ptf_shadow_stack_push(struct ptf_shadow_stack *stack, struct ptf_frame frame);
 
 /* Pushes a frame that was there before we looked: partial, not a call. 0 or -PTF_ENOMEM. */
 int ptf_shadow_stack_found(struct ptf_shadow_stack *stack, const struct ptf_function *function);

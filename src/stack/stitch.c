@@ -61,11 +61,7 @@ static int apply(struct ptf_stitch *stitch, const struct ptf_flow_item *item)
 static int push_open_frames(struct ptf_shadow_stack *stack, const struct ptf_piece *piece)
 {
 	for (size_t i = 0; i < piece->frames.n; i++) {
-		struct ptf_frame frame = piece->frames.v[i];
-
-		frame.node = ptf_call_tree_child(
-			stack->tree, ptf_shadow_stack_top(stack), frame.function);
-		if (!frame.node || !ptf_vec_push(&stack->frames, frame))
+		if (!ptf_shadow_stack_push(stack, piece->frames.v[i]))
 			return -PTF_ENOMEM;
 	}
 	return 0;
