@@ -56,17 +56,43 @@ static int write_piece(const struct ptf_aux_writer *stream, const struct ptf_aux
 	return rc < 0 ? rc : ptf_perf_writer_auxtrace(target->writer, &chunk, err);
 }
 
-int ptf_aux_writer_flush(
-        struct ptf_aux_writer *stream, const struct ptf_aux_target *target, struct ptf_error *err)
+/* Writes the pending bytes but for a rest below 8, or all of them. */
+static int write_pending(struct ptf_aux_writer *stream, const struct ptf_aux_target *target,
+        bool last, struct ptf_error *err)
 {
+	size_t size = last ? stream->pending.n : stream->pending.n & ~(size_t)7;
 	int rc;
 
-	if (!stream->pending.n)
+	if (!size)
 		return 0;
-	stream->piece.size = stream->pending.n;
+	stream->piece.size = size;
 	rc = write_piece(stream, target, &stream->piece, stream->pending.v, err);
-	stream->pending.n = 0;
+	stream->pending.n -= size;
+	memmove(stream->pending.v, stream->pending.v + size, stream->pending.n);
+	stream->piece.offset += size;
+	stream->piece.flags = 0;
 	return rc;
+}
+
+int ptf_aux_writer_flush(struct ptf_aux_writer *stream, const struct ptf_aux_target *target,
+        bool last, struct ptf_error *err)
+{
+	uint8_t rest[8];
+	size_t n;
+	int rc = write_pending(stream, target, last, err);
+
+	if (rc < 0)
+		return rc;
+	n = stream->pending.n;
+	if (n)
+		memcpy(rest, stream->pending.v, n);
+	ptf_vec_release(&stream->pending);
+	if (n && !ptf_vec_reserve(&stream->pending, n))
+		return ptf_error_set(err, PTF_ENOMEM, "out of memory for AUX data");
+	if (n)
+		memcpy(stream->pending.v, rest, n);
+	stream->pending.n = n;
+	return 0;
 }
 
 static int open_spool(struct ptf_aux_writer *stream, struct ptf_error *err)
@@ -128,8 +154,7 @@ static int append_pending(struct ptf_aux_writer *stream, const struct ptf_aux_pi
 int ptf_aux_writer_append(struct ptf_aux_writer *stream, const struct ptf_aux_target *target,
         const struct ptf_aux_piece *piece, const uint8_t *bytes, struct ptf_error *err)
 {
-	bool joins = !piece->flags && stream->piece.offset + stream->pending.n == piece->offset &&
-	             stream->pending.n + piece->size <= JOIN_BYTES;
+	bool joins = !piece->flags && stream->piece.offset + stream->pending.n == piece->offset;
 	int rc = 0;
 
 	if (!piece->size)
@@ -137,12 +162,12 @@ int ptf_aux_writer_append(struct ptf_aux_writer *stream, const struct ptf_aux_ta
 	if (stream->spooled)
 		return append_spool(stream, piece, bytes, err);
 	if (stream->pending.n && !joins)
-		rc = ptf_aux_writer_flush(stream, target, err);
-	if (rc < 0)
-		return rc;
-	if (piece->size >= JOIN_BYTES / 2 && !stream->pending.n)
-		return write_piece(stream, target, piece, bytes, err);
-	return append_pending(stream, piece, bytes, err);
+		rc = write_pending(stream, target, true, err);
+	if (rc == 0)
+		rc = append_pending(stream, piece, bytes, err);
+	if (rc == 0 && stream->pending.n >= JOIN_BYTES)
+		rc = write_pending(stream, target, false, err);
+	return rc;
 }
 
 static int write_spooled_piece(struct ptf_aux_writer *stream, const struct ptf_aux_target *target,

@@ -48,9 +48,11 @@ void ptf_aux_writer_release(struct ptf_aux_writer *stream);
 int ptf_aux_writer_append(struct ptf_aux_writer *stream, const struct ptf_aux_target *target,
         const struct ptf_aux_piece *piece, const uint8_t *bytes, struct ptf_error *err);
 
-/* Writes what is pending; nothing when spooled. */
-int ptf_aux_writer_flush(
-        struct ptf_aux_writer *stream, const struct ptf_aux_target *target, struct ptf_error *err);
+/* Writes what is pending and gives its memory back. Unless it is the `last` of the stream, up to 7
+ * bytes stay: the file holds AUX data in multiples of 8, and what fills a chunk up would stand in
+ * the middle of a packet. Nothing when spooled. */
+int ptf_aux_writer_flush(struct ptf_aux_writer *stream, const struct ptf_aux_target *target,
+        bool last, struct ptf_error *err);
 
 /* Writes the spooled data, whose records' sizes depend on the data alone. */
 int ptf_aux_writer_write_spool(

@@ -484,7 +484,7 @@ static int restart_leader(
         struct ptf_sim_recording *rec, struct sim_thread *leader, struct ptf_error *err)
 {
 	struct ptf_aux_target target = aux_target(rec);
-	int rc = leader->stream ? ptf_aux_writer_flush(leader->stream, &target, err) : 0;
+	int rc = leader->stream ? ptf_aux_writer_flush(leader->stream, &target, true, err) : 0;
 
 	leader->stream = NULL;
 	return rc;
@@ -654,13 +654,13 @@ int ptf_sim_recording_switch(struct ptf_sim_recording *rec, int32_t pid, int32_t
 	return emit(rec, &record, err);
 }
 
-static int flush_streams(struct ptf_sim_recording *rec, struct ptf_error *err)
+static int flush_streams(struct ptf_sim_recording *rec, bool last, struct ptf_error *err)
 {
 	struct ptf_aux_target target = aux_target(rec);
 	int rc = 0;
 
 	for (size_t i = 0; i < rec->streams.n && rc == 0; i++)
-		rc = ptf_aux_writer_flush(rec->streams.v[i], &target, err);
+		rc = ptf_aux_writer_flush(rec->streams.v[i], &target, last, err);
 	return rc;
 }
 
@@ -671,12 +671,9 @@ int ptf_sim_recording_round(struct ptf_sim_recording *rec, struct ptf_error *err
 
 	if (holds(rec))
 		return 0;
-	rc = flush_streams(rec, err);
+	rc = flush_streams(rec, false, err);
 	if (rc < 0)
 		return rc;
-	/* Short-lived threads may be many: keep no memory of them. */
-	for (size_t i = 0; i < rec->streams.n; i++)
-		ptf_vec_release(&rec->streams.v[i]->pending);
 	return ptf_perf_writer_record(rec->writer, &record, err);
 }
 
@@ -770,7 +767,7 @@ static int finish_file(struct ptf_sim_recording *rec, struct ptf_error *err)
 int ptf_sim_recording_finish(
         struct ptf_sim_recording *rec, struct ptf_record_result *result, struct ptf_error *err)
 {
-	int rc = flush_streams(rec, err);
+	int rc = flush_streams(rec, true, err);
 
 	rec->end_ns = rec->last_ns > rec->start_ns ? rec->last_ns : rec->start_ns;
 	if (rc == 0 && holds(rec))
