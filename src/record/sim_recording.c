@@ -151,7 +151,9 @@ static int write_preamble(struct ptf_sim_recording *rec, struct ptf_error *err)
 	                        .cap_user_time_zero = true,
 	                        .tsc_bit = PT_CONFIG_TSC,
 	                        .noretcomp_bit = PT_CONFIG_NORETCOMP,
-	                        .have_sched_switch = rec->switches ? 2 : 0,
+	                        /* Whose data it is, is known; else perf looks for who ran on
+	                         * the stream's CPU, and there is none. */
+	                        .have_sched_switch = 0,
 	                        .mtc_bit = PT_CONFIG_MTC,
 	                        .mtc_freq_bits = PT_CONFIG_MTC_PERIOD_MASK,
 	                        .tsc_ctc_ratio_n = PTF_SIM_TSC_CTC_RATIO_N,
