@@ -35,6 +35,7 @@ TRACED static void run_by_fork(void)
 		_exit(127);
 	}
 	reap(pid);
+	KEEP(pid);
 }
 
 TRACED static void run_by_spawn(void)
@@ -45,6 +46,7 @@ TRACED static void run_by_spawn(void)
 	if (posix_spawn(&pid, "/bin/true", NULL, NULL, arguments, environ) != 0)
 		abort();
 	reap(pid);
+	KEEP(pid);
 }
 
 int main(void)

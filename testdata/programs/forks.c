@@ -33,9 +33,12 @@ TRACED static unsigned child_work(unsigned n)
 
 TRACED static void grandchild(void)
 {
+	unsigned sum = 0;
+
 	SHARED_ENTER(grandchild);
 	for (unsigned i = 0; i < 5; i++)
-		child_work(i);
+		sum += child_work(i);
+	KEEP(sum);
 }
 
 static void wait_for(pid_t pid)

@@ -420,11 +420,7 @@ def elf(path):
     return _elves[path]
 
 
-RECORD_MMAP2 = 10
 RECORD_AUXTRACE = 71
-RECORD_FINISHED_ROUND = 68
-
-Mapping = collections.namedtuple("Mapping", "pid start end pgoff name")
 Section = collections.namedtuple("Section", "offset size")
 
 
@@ -480,60 +476,55 @@ class PerfData:
     def data_bytes(self):
         return self.bytes[self.data.offset : self.data.offset + self.data.size]
 
-    def mappings(self):
-        found = []
-        for kind, _, record, _ in self.records():
-            if kind != RECORD_MMAP2:
-                continue
-            pid, _, start, length, pgoff = struct.unpack_from("<iiQQQ", record, 8)
-            name = record[72 : record.index(b"\0", 72)].decode(errors="replace")
-            found.append(Mapping(pid, start, start + length, pgoff, name))
-        return found
-
-
-class AddressSpace:
-    """Where the files of a recording were mapped, over all processes and all its time: turns run
-    time addresses into the ELF's virtual addresses. Answers only what is unambiguous."""
-
-    def __init__(self, path, symfs=""):
-        self.symfs = symfs
-        self.mappings = PerfData(path).mappings()
-        self.known = {}
-
-    def vaddr(self, address, dso):
-        """Virtual address in the ELF file `dso`, or None."""
-        key = (address, dso)
-        if key not in self.known:
-            self.known[key] = self._vaddr(address, dso)
-        return self.known[key]
-
-    def _vaddr(self, address, dso):
-        file = elf(self.symfs + dso)
-        found = set()
-        for mapping in self.mappings:
-            if file and mapping.name == dso and mapping.start <= address < mapping.end:
-                found.add(file.vaddr(address - mapping.start + mapping.pgoff))
-        return found.pop() if len(found) == 1 else None
-
 
 # ---------------------------------------------------------------------------------------------
 # perf
 
-Branch = collections.namedtuple("Branch", "tid flags ip sym symoff dso addr to_sym to_symoff to_dso")
+Branch = collections.namedtuple(
+    "Branch", "tid flags ip sym symoff dso addr to_sym to_symoff to_dso to_vaddr"
+)
+Mapping = collections.namedtuple("Mapping", "start end pgoff name")
 
 _PLACE = r"([0-9a-f]+) (.*?)(?:\+0x([0-9a-f]+))? \((.*?)\)"
-_LINE = re.compile(r"\s*(\d+)\s+(.*?)\s+" + _PLACE + r"(?: => *" + _PLACE + r")?\s*$")
+_LINE = re.compile(
+    r"\s*(\d+)/(\d+)\s+(.*?)\s+" + _PLACE + r"(?: => *" + _PLACE + r")?\s*$"
+)
+_MMAP = re.compile(
+    r"PERF_RECORD_MMAP2? (-?\d+)/-?\d+: \[(0x[0-9a-f]+)\((0x[0-9a-f]+)\) @ (0x[0-9a-f]+|0) ?.*?\]"
+    r": \S+ (.*)$"
+)
+_FORK = re.compile(r"PERF_RECORD_FORK\((\d+):\d+\):\((\d+):\d+\)")
+_EXEC = re.compile(r"PERF_RECORD_COMM exec: .*:(\d+)/\d+$")
 
 
-def _parse_branch(line):
-    match = _LINE.match(line)
-    if not match:
+class AddressSpaces:
+    """Which files are mapped where, in each process: turns addresses into the ELF's."""
+
+    def __init__(self, symfs=""):
+        self.symfs = symfs
+        self.spaces = collections.defaultdict(list)  # pid -> Mappings, newest first
+
+    def event(self, line):
+        """One line of perf script with --show-mmap-events --show-task-events."""
+        if match := _MMAP.search(line):
+            pid, start, length, pgoff, name = match.groups()
+            start = int(start, 16)
+            self.spaces[int(pid)].insert(
+                0, Mapping(start, start + int(length, 16), int(pgoff, 16), name))
+        elif match := _EXEC.search(line):
+            self.spaces[int(match.group(1))] = []
+        elif match := _FORK.search(line):
+            pid, parent = map(int, match.groups())
+            if pid != parent:
+                self.spaces[pid] = list(self.spaces[parent])
+
+    def vaddr(self, pid, address):
+        """Virtual address in the mapped ELF file, or None."""
+        for mapping in self.spaces[pid]:
+            if mapping.start <= address < mapping.end:
+                file = elf(self.symfs + mapping.name)
+                return file.vaddr(address - mapping.start + mapping.pgoff) if file else None
         return None
-    tid, flags, ip, sym, off, dso, addr, to_sym, to_off, to_dso = match.groups()
-    return Branch(
-        int(tid), " ".join(flags.split()), int(ip, 16), sym, int(off or "0", 16), dso,
-        int(addr or "0", 16), to_sym, int(to_off or "0", 16), to_dso,
-    )
 
 
 class PerfScript:
@@ -545,8 +536,10 @@ class PerfScript:
         self.errors, self.odd = [], []
         self.branches = self.returns = 0
         self.calls = collections.Counter()  # Branch -> lines
+        self.spaces = AddressSpaces(symfs)
         command = ["perf", "script", "-i", path, "--itrace=cre",
-                   "-F", "tid,flags,ip,sym,symoff,addr,dso"]
+                   "--show-mmap-events", "--show-task-events",
+                   "-F", "pid,tid,flags,ip,sym,symoff,addr,dso"]
         if symfs:
             command += ["--symfs", symfs]
         with tempfile.TemporaryFile("w+") as err:
@@ -574,17 +567,27 @@ class PerfScript:
                         if re.search(r"error|failed|invalid|AUX data lost", line, re.IGNORECASE)]
 
     def _line(self, line):
-        if "error" in line and "instruction trace error" in line:
+        if "PERF_RECORD_" in line:
+            self.spaces.event(line)
+            return
+        if "instruction trace error" in line:
             self.errors.append(line.strip())
             return
-        branch = _parse_branch(line)
-        if branch is None:
+        match = _LINE.match(line)
+        if not match:
             self.odd.append(line.rstrip())
             return
         self.branches += 1
+        pid, tid, flags, *place = match.groups()
         # Also "tr end call" for a call whose target is not traced any more.
-        kind = branch.flags.split()[-1:]
-        if kind == ["call"]:
-            self.calls[branch] += 1
-        elif kind == ["return"]:
+        kind = flags.split()[-1:]
+        if kind == ["return"]:
             self.returns += 1
+        if kind != ["call"]:
+            return
+        ip, sym, off, dso, addr, to_sym, to_off, to_dso = place
+        address = int(addr or "0", 16)
+        self.calls[Branch(
+            int(tid), " ".join(flags.split()), int(ip, 16), sym, int(off or "0", 16), dso, address,
+            to_sym, int(to_off or "0", 16), to_dso, self.spaces.vaddr(int(pid), address),
+        )] += 1

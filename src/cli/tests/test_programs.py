@@ -31,12 +31,13 @@ NOT_BY_CALL = {
     "signals": {"on_outer", "on_inner", "on_alternate", "on_escape"},
     "timer": {"on_alarm"},
     "idioms": {"target"},
-    # fiber_entry is entered by a return; it calls fiber_task.
+    "coroutines": {"context_task"},
 }
 
 # Who may stand directly above a function: its callers in the source; for one entered by a tail
 # jump, the callers of those that jump to it; for a signal handler, what it interrupted.
 ALL = None
+NOTHING = "(nothing)"  # at the bottom: a child process starts in the middle of its parent's stack
 ABOVE = {
     "recursion": {"fib": {"main", "fib"}, "ackermann": {"main", "ackermann"}},
     "tailcalls": {name: {"main"} for name in (
@@ -80,11 +81,12 @@ ABOVE = {
     "rep": {name: {"main"} for name in (
         "rep_movs", "rep_stos", "rep_cmps", "rep_scas", "count_down")},
     "forks": {
-        "parent_work": {"main"}, "child_body": {"main"}, "grandchild": {"child_body"},
+        "parent_work": {"main"}, "child_body": {"main", NOTHING}, "grandchild": {"child_body"},
         "child_work": {"child_body", "grandchild"},
     },
     "execs": {
-        "run_by_fork": {"main"}, "run_by_spawn": {"main"}, "reap": {"run_by_fork", "run_by_spawn"},
+        "run_by_fork": {"main", NOTHING}, "run_by_spawn": {"main", NOTHING},
+        "reap": {"run_by_fork", "run_by_spawn"},
     },
     "plan": {name: {"main"} for name in ("plan_busy", "plan_sleep", "plan_mutex", "plan_fsync")},
     "plugins": {
@@ -95,8 +97,9 @@ ABOVE = {
                              "nameless"}},
     "manythreads": {"short_life": ALL, "step": {"short_life"}},
     "idioms": {
-        **{name: {"main"} for name in ("own_address", "retpoline_call", "push_return",
-                                       "memory_call", "odd_returns", "rarely_cold")},
+        **{name: {"main"} for name in ("retpoline_call", "push_return", "memory_call",
+                                       "odd_returns", "rarely_cold")},
+        "own_address": {"main", "own_address"},
         "returns_prefixed": {"odd_returns"}, "returns_with_pop": {"odd_returns"},
         "report_rare": {"rarely_cold"},
         "target": {"retpoline_call", "main", "memory_call", "rarely_cold"},
@@ -210,9 +213,7 @@ class SimulatorAlone(EveryProgram):
         program, truth = recording.program, recording.truth
         seen = collections.Counter()
         for branch, n in recording.perf.calls.items():
-            # A call from within to a place inside is no call of the function.
-            if branch.to_symoff == 0:
-                seen[branch.to_sym] += n
+            seen[branch.to_sym] += n
         self.assertTrue(truth.calls, "the program counted nothing")
         for name, count in truth.calls.items():
             if name not in NOT_BY_CALL.get(program.name, ()):
@@ -229,12 +230,11 @@ class SimulatorAlone(EveryProgram):
 def perf_entries(recording):
     """Perf's calls by entry: ({(dso, vaddr): lines}, {(dso, vaddr): name}, trouble). Perf 6.1 gives
     PLT stubs no name or a wrong one: they are by their address, with objdump's name."""
-    space = lib.AddressSpace(recording.path)
     counts, names, trouble = collections.Counter(), {}, []
     for branch, n in recording.perf.calls.items():
         if branch.addr == 0:  # traced no further: not entered
             continue
-        vaddr = space.vaddr(branch.addr, branch.to_dso)
+        vaddr = branch.to_vaddr
         if vaddr is None:
             trouble.append(f"  {n} calls to {branch.addr:#x} ({branch.to_dso}): mapped nowhere")
             continue
@@ -242,10 +242,8 @@ def perf_entries(recording):
         name = branch.to_sym
         if elf.in_plt(vaddr):
             name = elf.plt_name(vaddr)
-        elif name != "[unknown]" and branch.to_symoff:
-            if (branch.sym, branch.dso) == (name, branch.to_dso):
-                continue  # to a label of its own, as position-independent code and retpolines do
-            vaddr -= branch.to_symoff
+        elif name != "[unknown]":
+            vaddr -= branch.to_symoff  # a call to a label inside is a call of the function
         key = (branch.to_dso, hex(vaddr))
         counts[key] += n
         names[key] = name
@@ -254,7 +252,7 @@ def perf_entries(recording):
 
 def bare(name):
     """A C++ name without parameters, return type and version: perf shows it so."""
-    name = re.sub(r"@@?(?!plt).*$", "", name)
+    name = re.sub(r"@.*$", "", name)
     name = re.sub(r" \[clone .*\]$", "", name)
     name = re.sub(r"^non-virtual thunk to ", "", name)
     depth, cut = 0, len(name)
@@ -269,7 +267,9 @@ def bare(name):
 def demangled(name):
     if not name.startswith("_Z"):
         return name
-    return subprocess.run(["c++filt", name], capture_output=True, text=True, check=True).stdout.strip()
+    symbol, at, suffix = name.partition("@")
+    plain = subprocess.run(["c++filt", symbol], capture_output=True, text=True, check=True).stdout
+    return plain.strip() + at + suffix
 
 
 def same_name(ours, theirs):
@@ -277,7 +277,10 @@ def same_name(ours, theirs):
         return ours.endswith("@plt")
     if theirs == "[unknown]":
         return ours.startswith("[")
-    return ours == theirs or bare(demangled(ours)) == bare(demangled(theirs))
+    return ours == theirs or (
+        bare(demangled(ours)) == bare(demangled(theirs))
+        and ours.endswith("@plt") == theirs.endswith("@plt")
+    )
 
 
 class PerfCalls(EveryProgram):
@@ -357,10 +360,11 @@ class Stacks(EveryProgram):
                 if name not in above:
                     continue
                 seen.add(name)
-                caller = names[i - 1] if i else "(nothing)"
+                caller = names[i - 1] if i else NOTHING
                 if above[name] is not ALL and caller not in above[name]:
                     wrong[f"  {name} under {caller}"] += count
-                if name not in rootless and "main" not in names[:i]:
+                if name not in rootless and "main" not in names[:i] and NOTHING not in (
+                        above[names[0]] or () if names[0] in above else ()):
                     wrong[f"  {name} without main: {';'.join(frames)[:200]}"] += count
         lines = [f"{line}: {count} calls" for line, count in wrong.most_common()]
         self.none(recording, lines)
