@@ -217,9 +217,11 @@ static void number_of_an_exited_process_is_used_again(void **state)
 	task(images, PTF_RECORD_FORK, 8, 8, PID, 20);
 	task(images, PTF_RECORD_EXIT, 8, 8, 1, 30);
 	map(images, 8, 40, 0x5000, 0x1000, 0, "/without-fork");
+	map(images, 8, 41, 0x6000, 0x1000, 0, "/more-of-it");
 	freeze(images);
 	assert_string_equal(history(images, 8),
-	        "0: 2000-3000 /b+0; 20: 1000-2000 /a+0; 40: 5000-6000 /without-fork+0");
+	        "0: 2000-3000 /b+0; 20: 1000-2000 /a+0; "
+	        "40: 5000-6000 /without-fork+0, 6000-7000 /more-of-it+0");
 }
 
 static void exit_of_a_thread_is_not_the_end(void **state)

@@ -52,6 +52,7 @@ static void map_self(struct fixture *f)
 		if (strcmp(path, "[vdso]") == 0) {
 			f->vdso = start;
 			f->vdso_len = end - start;
+			offset = 0x5000; /* means nothing there */
 		}
 		map(f->images, PID, 0, start, end - start, offset, path);
 	}

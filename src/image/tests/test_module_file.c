@@ -212,6 +212,27 @@ static void short_build_ids_are_padded(void **state)
 	assert_int_equal(ptf_module_open(ptf_code_epoch_find(frozen(f), 2 * BASE)->module), 0);
 }
 
+static void zeros_only_pad(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t id[21] = {0};
+
+	memcpy(id, f->elf.build_id, 20);
+	id[20] = 1;
+	map(f->images, PID, 0, BASE, f->map.size, 0, f->libc);
+	ptf_code_images_expect_build_id(f->images, f->libc, id, 21, NULL);
+	assert_missing(f, "build-id differs");
+}
+
+static void beginning_of_a_build_id_is_another_one(void **state)
+{
+	struct fixture *f = *state;
+
+	map(f->images, PID, 0, BASE, f->map.size, 0, f->libc);
+	ptf_code_images_expect_build_id(f->images, f->libc, f->elf.build_id, 16, NULL);
+	assert_missing(f, "build-id differs");
+}
+
 static void file_below_symfs_goes_first(void **state)
 {
 	struct fixture *f = *state;
@@ -311,6 +332,8 @@ int main(void)
 	        TEST(file_of_another_build),
 	        TEST(build_id_of_the_header_counts),
 	        TEST(short_build_ids_are_padded),
+	        TEST(zeros_only_pad),
+	        TEST(beginning_of_a_build_id_is_another_one),
 	        TEST(file_below_symfs_goes_first),
 	        TEST(file_below_symfs_of_another_build_does_not),
 	        TEST(file_in_the_archive),
