@@ -115,14 +115,20 @@ int ptf_shadow_stack_advance(struct ptf_shadow_stack *stack, uint64_t to_ns)
 
 /* ---- frames ---- */
 
-bool ptf_shadow_stack_push(struct ptf_shadow_stack *stack, struct ptf_frame frame)
+/* The node of a call to `function`: the top's own when the call stays inside its function. */
+static struct ptf_call_node *callee_node(struct ptf_shadow_stack *stack,
+	const struct ptf_function *function, bool inside)
 {
 	struct ptf_call_node *top = ptf_shadow_stack_top(stack);
 
-	if (frame.inside && top->function == frame.function)
-		frame.node = top;
-	else
-		frame.node = ptf_call_tree_child(stack->tree, top, frame.function);
+	return inside && top->function == function
+		? top
+		: ptf_call_tree_child(stack->tree, top, function);
+}
+
+bool ptf_shadow_stack_push(struct ptf_shadow_stack *stack, struct ptf_frame frame)
+{
+	frame.node = callee_node(stack, frame.function, frame.inside);
 	return frame.node && ptf_vec_push(&stack->frames, frame);
 }
 
@@ -369,11 +375,12 @@ static int begin_anew(struct ptf_shadow_stack *stack, const struct ptf_flow_item
 	return item->to_function ? ptf_shadow_stack_found(stack, item->to_function) : 0;
 }
 
-/* Counts a call that is not on the stack: of the next instruction, or of code that is not traced. */
-static int count_call(struct ptf_shadow_stack *stack, const struct ptf_function *function)
+/* Counts a call that is no frame of its own: of the next instruction, of a label, of code that is
+ * not traced. It has no duration, so it is partial. */
+static int count_call(struct ptf_shadow_stack *stack, const struct ptf_function *function,
+	bool inside)
 {
-	struct ptf_call_node *node =
-		ptf_call_tree_child(stack->tree, ptf_shadow_stack_top(stack), function);
+	struct ptf_call_node *node = callee_node(stack, function, inside);
 
 	if (!node)
 		return -PTF_ENOMEM;
@@ -392,17 +399,17 @@ static int apply_call(struct ptf_shadow_stack *stack, const struct ptf_flow_item
 		return DONE;
 	if (item->cause == PTF_CAUSE_BRANCH || (item->insn_size && item->to == ret.first)) {
 		rule_fired(stack, PTF_RULE_CALL_NEXT);
-		return item->mid_entry ? DONE : count_call(stack, item->to_function);
+		return count_call(stack, item->to_function, item->mid_entry);
 	}
-	if (item->mid_entry)
-		return ptf_shadow_stack_push(stack,
-			       (struct ptf_frame){.function = item->to_function,
-				       .ret = ret,
-				       .resume = PTF_NO_RANGE,
-				       .entry_ns = item->time_ns,
-				       .inside = true})
-			? DONE
-			: -PTF_ENOMEM;
+	if (item->mid_entry) {
+		struct ptf_frame frame = {.function = item->to_function, .ret = ret,
+			.resume = PTF_NO_RANGE, .entry_ns = item->time_ns, .inside = true};
+
+		if (count_call(stack, item->to_function, true) < 0 ||
+			!ptf_shadow_stack_push(stack, frame))
+			return -PTF_ENOMEM;
+		return DONE;
+	}
 	return enter(stack, item->to_function, ret, item->time_ns, false);
 }
 
@@ -436,6 +443,16 @@ static int apply_odd_return(struct ptf_shadow_stack *stack, const struct ptf_flo
 	return begin_anew(stack, item);
 }
 
+/* A handler returns to its restorer, which calls sigreturn: still the same interruption. */
+static int return_to_restorer(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	int rc = replace_top(stack, item);
+
+	if (rc == DONE)
+		top_frame(stack)->restorer = true;
+	return rc;
+}
+
 static int apply_return(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
 {
 	const struct ptf_frame *top = top_frame(stack);
@@ -445,9 +462,8 @@ static int apply_return(struct ptf_shadow_stack *stack, const struct ptf_flow_it
 		return DONE; /* its target was not traced: OFF or LOST follows */
 	if (top && ptf_ip_range_has(top->ret, item->to))
 		return leave_down_to(stack, stack->frames.n - 1, item->time_ns, true);
-	/* A handler returns to its restorer, which calls sigreturn: still the same interruption. */
 	if (top && top->async)
-		return replace_top(stack, item);
+		return return_to_restorer(stack, item);
 	if (stack->local)
 		return REFUSED;
 	if (find_return(stack, item->to, &index)) {
@@ -570,7 +586,7 @@ static int apply_on(struct ptf_shadow_stack *stack, const struct ptf_flow_item *
 	stack->place = PTF_PLACE_USER;
 	stack->resume = PTF_NO_RANGE;
 	if (stack->untraced_call && item->from_function &&
-		count_call(stack, item->from_function) < 0)
+		count_call(stack, item->from_function, false) < 0)
 		return -PTF_ENOMEM;
 	stack->untraced_call = false;
 	if (state == PTF_STACK_LOST)
@@ -581,8 +597,18 @@ static int apply_on(struct ptf_shadow_stack *stack, const struct ptf_flow_item *
 		rule_fired(stack, PTF_RULE_ASYNC_RETURN);
 		return leave_down_to(stack, index, item->time_ns, true);
 	}
-	if (!item->mid_entry && resume.first <= resume.last)
+	if (!item->mid_entry && resume.first <= resume.last) {
+		const struct ptf_frame *top = top_frame(stack);
+
+		/* sigreturn went straight into the next handler. */
+		if (top && top->restorer) {
+			resume = top->resume;
+			rule_fired(stack, PTF_RULE_ASYNC_RETURN);
+			if (leave_down_to(stack, stack->frames.n - 1, item->time_ns, true) < 0)
+				return -PTF_ENOMEM;
+		}
 		return enter_async(stack, item, resume);
+	}
 	return resume_elsewhere(stack, item);
 }
 

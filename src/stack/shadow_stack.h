@@ -41,9 +41,10 @@ struct ptf_frame {
 	struct ptf_ip_range resume; /* async frames: where the interrupted code goes on */
 	uint64_t entry_ns;          /* PTF_NO_TIME: not known */
 	bool entered;               /* its entry was seen */
-	bool inside;                /* a call to a label inside `function`: no call of it, books on the
-				     * node below if that is the same function's */
+	bool inside;                /* a call to a label inside `function`: counted, never timed; books on
+				     * the node below if that is the same function's */
 	bool async;                 /* signal handler, its restorer, interrupt */
+	bool restorer;              /* what a handler returned to: it calls sigreturn */
 };
 
 PTF_VEC_TYPEDEF(ptf_frames, struct ptf_frame);
