@@ -10,7 +10,6 @@
 
 /* Large enough for few records, small enough that 1000 threads cost nothing. */
 #define JOIN_BYTES (128u << 10)
-#define SPOOL_RECORD_BYTES (1u << 20)
 
 void ptf_aux_writer_init(struct ptf_aux_writer *stream, int32_t pid, int32_t tid, bool spooled)
 {
@@ -56,43 +55,26 @@ static int write_piece(const struct ptf_aux_writer *stream, const struct ptf_aux
 	return rc < 0 ? rc : ptf_perf_writer_auxtrace(target->writer, &chunk, err);
 }
 
-/* Writes the pending bytes but for a rest below 8, or all of them. */
-static int write_pending(struct ptf_aux_writer *stream, const struct ptf_aux_target *target,
-        bool last, struct ptf_error *err)
+static int write_pending(
+        struct ptf_aux_writer *stream, const struct ptf_aux_target *target, struct ptf_error *err)
 {
-	size_t size = last ? stream->pending.n : stream->pending.n & ~(size_t)7;
 	int rc;
 
-	if (!size)
+	if (!stream->pending.n)
 		return 0;
-	stream->piece.size = size;
+	stream->piece.size = stream->pending.n;
 	rc = write_piece(stream, target, &stream->piece, stream->pending.v, err);
-	stream->pending.n -= size;
-	memmove(stream->pending.v, stream->pending.v + size, stream->pending.n);
-	stream->piece.offset += size;
-	stream->piece.flags = 0;
+	stream->pending.n = 0;
 	return rc;
 }
 
-int ptf_aux_writer_flush(struct ptf_aux_writer *stream, const struct ptf_aux_target *target,
-        bool last, struct ptf_error *err)
+int ptf_aux_writer_flush(
+        struct ptf_aux_writer *stream, const struct ptf_aux_target *target, struct ptf_error *err)
 {
-	uint8_t rest[8];
-	size_t n;
-	int rc = write_pending(stream, target, last, err);
+	int rc = write_pending(stream, target, err);
 
-	if (rc < 0)
-		return rc;
-	n = stream->pending.n;
-	if (n)
-		memcpy(rest, stream->pending.v, n);
 	ptf_vec_release(&stream->pending);
-	if (n && !ptf_vec_reserve(&stream->pending, n))
-		return ptf_error_set(err, PTF_ENOMEM, "out of memory for AUX data");
-	if (n)
-		memcpy(stream->pending.v, rest, n);
-	stream->pending.n = n;
-	return 0;
+	return rc;
 }
 
 static int open_spool(struct ptf_aux_writer *stream, struct ptf_error *err)
@@ -154,7 +136,8 @@ static int append_pending(struct ptf_aux_writer *stream, const struct ptf_aux_pi
 int ptf_aux_writer_append(struct ptf_aux_writer *stream, const struct ptf_aux_target *target,
         const struct ptf_aux_piece *piece, const uint8_t *bytes, struct ptf_error *err)
 {
-	bool joins = !piece->flags && stream->piece.offset + stream->pending.n == piece->offset;
+	bool joins = !piece->flags && stream->piece.offset + stream->pending.n == piece->offset &&
+	             stream->pending.n + piece->size <= JOIN_BYTES;
 	int rc = 0;
 
 	if (!piece->size)
@@ -162,32 +145,12 @@ int ptf_aux_writer_append(struct ptf_aux_writer *stream, const struct ptf_aux_ta
 	if (stream->spooled)
 		return append_spool(stream, piece, bytes, err);
 	if (stream->pending.n && !joins)
-		rc = write_pending(stream, target, true, err);
-	if (rc == 0)
-		rc = append_pending(stream, piece, bytes, err);
-	if (rc == 0 && stream->pending.n >= JOIN_BYTES)
-		rc = write_pending(stream, target, false, err);
-	return rc;
-}
-
-static int write_spooled_piece(struct ptf_aux_writer *stream, const struct ptf_aux_target *target,
-        struct ptf_aux_piece piece, const uint8_t *bytes, struct ptf_error *err)
-{
-	uint64_t left = piece.size;
-
-	while (left) {
-		int rc;
-
-		piece.size = left < SPOOL_RECORD_BYTES ? left : SPOOL_RECORD_BYTES;
-		rc = write_piece(stream, target, &piece, bytes, err);
-		if (rc < 0)
-			return rc;
-		bytes += piece.size;
-		left -= piece.size;
-		piece.offset += piece.size;
-		piece.flags = 0;
-	}
-	return 0;
+		rc = write_pending(stream, target, err);
+	if (rc < 0)
+		return rc;
+	if (piece->size >= JOIN_BYTES / 2 && !stream->pending.n)
+		return write_piece(stream, target, piece, bytes, err);
+	return append_pending(stream, piece, bytes, err);
 }
 
 int ptf_aux_writer_write_spool(
@@ -203,7 +166,7 @@ int ptf_aux_writer_write_spool(
 		return ptf_error_set_errno(err, errno, "temporary file in /var/tmp");
 	at = bytes;
 	for (size_t i = 0; i < stream->pieces.n && rc == 0; i++) {
-		rc = write_spooled_piece(stream, target, stream->pieces.v[i], at, err);
+		rc = write_piece(stream, target, &stream->pieces.v[i], at, err);
 		at += stream->pieces.v[i].size;
 	}
 	munmap(bytes, stream->spool_bytes);

@@ -2,6 +2,9 @@
 /*
  * The AUX data of one thread on its way into a perf.data: small pieces are joined, so that the
  * file has few AUXTRACE records; or all of it waits in an unlinked file until the end.
+ *
+ * What is appended at once must end at the end of a packet, and records are cut there only: perf
+ * cannot put packets together that two records share, and fills records up to multiples of 8 bytes.
  */
 #ifndef PTF_AUX_WRITER_H
 #define PTF_AUX_WRITER_H
@@ -48,13 +51,11 @@ void ptf_aux_writer_release(struct ptf_aux_writer *stream);
 int ptf_aux_writer_append(struct ptf_aux_writer *stream, const struct ptf_aux_target *target,
         const struct ptf_aux_piece *piece, const uint8_t *bytes, struct ptf_error *err);
 
-/* Writes what is pending and gives its memory back. Unless it is the `last` of the stream, up to 7
- * bytes stay: the file holds AUX data in multiples of 8, and what fills a chunk up would stand in
- * the middle of a packet. Nothing when spooled. */
-int ptf_aux_writer_flush(struct ptf_aux_writer *stream, const struct ptf_aux_target *target,
-        bool last, struct ptf_error *err);
+/* Writes what is pending and gives its memory back; nothing when spooled. */
+int ptf_aux_writer_flush(
+        struct ptf_aux_writer *stream, const struct ptf_aux_target *target, struct ptf_error *err);
 
-/* Writes the spooled data, whose records' sizes depend on the data alone. */
+/* Writes the spooled data, in records that depend on the data alone: one for each piece. */
 int ptf_aux_writer_write_spool(
         struct ptf_aux_writer *stream, const struct ptf_aux_target *target, struct ptf_error *err);
 

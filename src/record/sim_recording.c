@@ -486,7 +486,7 @@ static int restart_leader(
         struct ptf_sim_recording *rec, struct sim_thread *leader, struct ptf_error *err)
 {
 	struct ptf_aux_target target = aux_target(rec);
-	int rc = leader->stream ? ptf_aux_writer_flush(leader->stream, &target, true, err) : 0;
+	int rc = leader->stream ? ptf_aux_writer_flush(leader->stream, &target, err) : 0;
 
 	leader->stream = NULL;
 	return rc;
@@ -656,13 +656,13 @@ int ptf_sim_recording_switch(struct ptf_sim_recording *rec, int32_t pid, int32_t
 	return emit(rec, &record, err);
 }
 
-static int flush_streams(struct ptf_sim_recording *rec, bool last, struct ptf_error *err)
+static int flush_streams(struct ptf_sim_recording *rec, struct ptf_error *err)
 {
 	struct ptf_aux_target target = aux_target(rec);
 	int rc = 0;
 
 	for (size_t i = 0; i < rec->streams.n && rc == 0; i++)
-		rc = ptf_aux_writer_flush(rec->streams.v[i], &target, last, err);
+		rc = ptf_aux_writer_flush(rec->streams.v[i], &target, err);
 	return rc;
 }
 
@@ -673,7 +673,7 @@ int ptf_sim_recording_round(struct ptf_sim_recording *rec, struct ptf_error *err
 
 	if (holds(rec))
 		return 0;
-	rc = flush_streams(rec, false, err);
+	rc = flush_streams(rec, err);
 	if (rc < 0)
 		return rc;
 	return ptf_perf_writer_record(rec->writer, &record, err);
@@ -769,7 +769,7 @@ static int finish_file(struct ptf_sim_recording *rec, struct ptf_error *err)
 int ptf_sim_recording_finish(
         struct ptf_sim_recording *rec, struct ptf_record_result *result, struct ptf_error *err)
 {
-	int rc = flush_streams(rec, true, err);
+	int rc = flush_streams(rec, err);
 
 	rec->end_ns = rec->last_ns > rec->start_ns ? rec->last_ns : rec->start_ns;
 	if (rc == 0 && holds(rec))
