@@ -211,11 +211,13 @@ static void print_notes(const struct ptf_profile *profile, const struct report_o
 {
 	const struct ptf_profile_window *window = &profile->window;
 
-	if (window->simulated)
+	if (window->simulated && window->dilation > 0)
 		fprintf(stderr,
 			"simulated PT: CPU time is stretched (%.1f times on a calibration loop), waiting "
 			"is not\n",
 			window->dilation);
+	else if (window->simulated)
+		fprintf(stderr, "simulated PT: one instruction is 1 ns\n");
 	if (!window->timed)
 		fprintf(stderr, "the trace has no timing: %s\n",
 			ptf_profile_view_weight(profile, o->out.view.weight) !=

@@ -230,6 +230,21 @@ static int add_segment(struct ptf_aux_streams *streams, uint32_t index,
 	return ptf_vec_push(&streams->segments, segment) ? 0 : no_memory(err);
 }
 
+/* Where the stream itself tells of the loss (OVF), the decoder goes on over it. */
+static void drop_told_breaks(struct ptf_aux_stream *stream)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < stream->breaks.n; i++) {
+		uint8_t bytes[2] = {0};
+
+		copy_bytes(stream, stream->breaks.v[i], sizeof(bytes), bytes);
+		if (bytes[0] != 0x02 || bytes[1] != 0xf3)
+			stream->breaks.v[kept++] = stream->breaks.v[i];
+	}
+	stream->breaks.n = kept;
+}
+
 static int cut_stream(struct ptf_aux_streams *streams, uint32_t index, struct psb_marks *marks,
 	struct ptf_error *err)
 {
@@ -237,6 +252,7 @@ static int cut_stream(struct ptf_aux_streams *streams, uint32_t index, struct ps
 	uint64_t last = stream->chunks.n ? stream->chunks.v[0].aux_offset : 0;
 	int rc = 0;
 
+	drop_told_breaks(stream);
 	for (size_t i = 0; i < stream->chunks.n; i++) {
 		const struct ptf_aux_chunk *chunk = &stream->chunks.v[i];
 

@@ -50,8 +50,17 @@ static int write_piece(const struct ptf_aux_writer *stream, const struct ptf_aux
 	        .tid = stream->tid,
 	        .cpu = -1,
 	};
-	int rc = ptf_perf_writer_record(target->writer, &aux, err);
+	struct ptf_record gap = aux;
+	int rc = 0;
 
+	/* The kernel flags the record in front of missing data: here that is one of no bytes. */
+	if (piece->flags) {
+		gap.aux.aux_size = 0;
+		aux.aux.flags = 0;
+		rc = ptf_perf_writer_record(target->writer, &gap, err);
+	}
+	if (rc == 0)
+		rc = ptf_perf_writer_record(target->writer, &aux, err);
 	return rc < 0 ? rc : ptf_perf_writer_auxtrace(target->writer, &chunk, err);
 }
 
