@@ -268,7 +268,7 @@ def demangled(name):
     if not name.startswith("_Z"):
         return name
     symbol, at, suffix = name.partition("@")
-    plain = subprocess.run(["c++filt", symbol], capture_output=True, text=True, check=True).stdout
+    plain = subprocess.run(["c++filt", "--no-verbose", symbol], capture_output=True, text=True, check=True).stdout
     return plain.strip() + at + suffix
 
 
