@@ -142,15 +142,30 @@ static int append_pending(struct ptf_aux_writer *stream, const struct ptf_aux_pi
 	return 0;
 }
 
-int ptf_aux_writer_append(struct ptf_aux_writer *stream, const struct ptf_aux_target *target,
-        const struct ptf_aux_piece *piece, const uint8_t *bytes, struct ptf_error *err)
+/* The piece with its offset in the thread's whole stream. */
+static struct ptf_aux_piece place(struct ptf_aux_writer *stream, const struct ptf_aux_piece *told)
 {
-	bool joins = !piece->flags && stream->piece.offset + stream->pending.n == piece->offset &&
-	             stream->pending.n + piece->size <= JOIN_BYTES;
+	struct ptf_aux_piece piece = *told;
+
+	if (told->offset < stream->told_end)
+		stream->base += stream->told_end;
+	stream->told_end = told->offset + told->size;
+	piece.offset += stream->base;
+	return piece;
+}
+
+int ptf_aux_writer_append(struct ptf_aux_writer *stream, const struct ptf_aux_target *target,
+        const struct ptf_aux_piece *told, const uint8_t *bytes, struct ptf_error *err)
+{
+	struct ptf_aux_piece placed, *piece = &placed;
+	bool joins;
 	int rc = 0;
 
-	if (!piece->size)
+	if (!told->size)
 		return 0;
+	placed = place(stream, told);
+	joins = !piece->flags && stream->piece.offset + stream->pending.n == piece->offset &&
+	        stream->pending.n + piece->size <= JOIN_BYTES;
 	if (stream->spooled)
 		return append_spool(stream, piece, bytes, err);
 	if (stream->pending.n && !joins)
