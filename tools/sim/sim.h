@@ -13,6 +13,7 @@
  *     sim_exec.c      execve back into the simulator
  *     sim_death.c     death by a signal
  *     sim_server.c    the socket
+ *     sim_log.c       what really ran, for tests
  *
  * A guest thread owns its struct sim_thread, except between the two callbacks of a system call:
  * then `gate` is free and the server may take it to end the stream.
@@ -95,7 +96,7 @@ struct sim_thread {
 	struct ptf_pt_encoder encoder;
 	uint8_t *buffer; /* mmapped, buffer_size bytes */
 	size_t buffer_size;
-	FILE *log;              /* debug: true block sequence */
+	struct sim_log *log;    /* debug: true block sequence, or NULL */
 	_Atomic int gate;       /* enum sim_gate */
 	_Atomic bool acked;     /* the client has answered THREAD */
 	int32_t pid, tid, ptid; /* as told to the client */
@@ -203,6 +204,12 @@ void sim_thread_task(const struct sim_thread *thread, uint64_t time, struct ptf_
 void sim_clock_calibrate(void);
 uint64_t sim_clock_monotonic(void);
 
+/* sim_log.c: the debug log of executed blocks. All but sim_log_block do nothing without one. */
+void sim_log_open(struct sim_thread *thread);
+void sim_log_block(struct sim_thread *thread, uint64_t pc, uint64_t insns);
+void sim_log_flush(struct sim_thread *thread);
+void sim_log_close(struct sim_thread *thread); /* drops what was not flushed */
+
 /* sim_syscall.c */
 void sim_syscall_enter(struct sim_thread *thread, int64_t num, const uint64_t *args);
 void sim_syscall_return(struct sim_thread *thread, int64_t num, int64_t ret);
@@ -238,18 +245,17 @@ void sim_exec(struct sim_thread *thread, uint64_t path, uint64_t argv, uint64_t 
 /* sim_server.c */
 bool sim_server_start(void);
 void sim_server_stop(void);
-/* Drops the parent's sockets; call sim_server_start next. */
+/* In a forked child, which has none of the helpers; call sim_server_start next. */
 void sim_server_forked(void);
 void sim_server_wait(int milliseconds);
 /* No recording is under way, and all threads have ended their streams. */
 void sim_server_settled(void);
-/* Moves the server's descriptors away when the guest is about to close or replace [first, last]. */
-void sim_server_avoid(unsigned first, unsigned last);
 /* Sends fixed then tail (may be NULL); blocking; nothing when there is no client. */
 void sim_server_send(enum ptf_sim_message type, const void *fixed, size_t fixed_size,
         const void *tail, size_t tail_size);
-/* Lossy: would a message have to wait? */
-bool sim_server_full(void);
+/* Lossy: the same, or false when the message would have had to wait for the client. */
+bool sim_server_try_send(enum ptf_sim_message type, const void *fixed, size_t fixed_size,
+        const void *tail, size_t tail_size);
 /* Ends the recording from a thread of the guest (exit_group, execve, death); waits for the others.
  */
 void sim_server_end(struct sim_thread *thread);

@@ -40,20 +40,12 @@ static inline uint64_t now(struct sim_thread *t)
 	return clock->last;
 }
 
-static void log_block(struct sim_thread *t, uint64_t pc, uint64_t insns)
-{
-	uint64_t record[2] = {pc, insns};
-
-	if (t->log && insns)
-		fwrite(record, sizeof(record), 1, t->log);
-}
-
 /* Counts n retired instructions of block. */
 static inline void retire(struct sim_thread *t, const struct sim_block *block, uint32_t n)
 {
 	t->insns += n;
 	if (unlikely(t->log != NULL))
-		log_block(t, block->pc, n);
+		sim_log_block(t, block->pc, n);
 }
 
 /* Writes the waiting TNT bits. Looking at the clock at every branch would double the cost of the
@@ -242,8 +234,7 @@ void sim_flow_finish(struct sim_thread *t)
 	if (t->on)
 		settle(t);
 	sim_thread_flush(t, true);
-	if (t->log)
-		fflush(t->log);
+	sim_log_flush(t);
 	t->recording = t->on = false;
 }
 
@@ -263,11 +254,16 @@ void sim_flow_finish_at(struct sim_thread *t, uint64_t ip, bool fault)
 }
 
 /* Recording was started or stopped since the thread's last block. */
-static void change_epoch(struct sim_thread *t, uint64_t ip)
+static void change_epoch(struct sim_thread *t, const struct sim_block *block, const uint64_t *regs)
 {
 	uint32_t epoch = sim.epoch;
+	struct sim_interrupt how;
 
-	sim_flow_finish_at(t, ip, false);
+	if (t->on && block->handler && sim_signal_entered(regs, block, &how)) {
+		interrupt(t, t->prev, &how);
+		t->on = false;
+	}
+	sim_flow_finish_at(t, block->pc, false);
 	if (sim.recording && sim_thread_buffer(t))
 		begin(t);
 	t->epoch = epoch;
@@ -278,7 +274,7 @@ static __attribute__((noinline)) void step_slow(
         struct sim_thread *t, const struct sim_block *p, struct sim_block *block)
 {
 	if (t->epoch != sim.epoch)
-		change_epoch(t, block->pc);
+		change_epoch(t, block, t->regs);
 	else if (p && !t->on && p->kind != SIM_FAR && sim.clock == PTF_SIM_CLOCK_INSN)
 		t->insns += p->insns;
 	if (t->recording && !t->on)

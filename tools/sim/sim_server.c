@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The control socket. A helper thread, with all signals blocked, accepts one client and does what
- * it asks; events and packets are sent by the guest's threads themselves, one message at a time.
+ * The control socket. One helper thread accepts a client and does what it asks, another one sends
+ * what the guest's threads hand to it, one message at a time, while they wait. Both have all
+ * signals blocked, and a table of file descriptors of their own: the guest cannot see, use up or
+ * close them, and they keep none of the guest's open.
  */
 #include "sim.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,7 +19,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FD_BASE 500           /* descriptors that programs hardly count on */
 #define SEND_BUFFER (4 << 20) /* wanted; the kernel gives what it allows */
 #define LOSSY_BUFFERS 4       /* of a thread, that the socket holds in lossy mode */
 #define WAIT_STEP_US 200
@@ -24,20 +26,29 @@
 
 static _Atomic int listen_fd = -1, client_fd = -1;
 static pthread_mutex_t send_lock = PTHREAD_MUTEX_INITIALIZER;
+static __thread bool is_helper;
+
+/* A message on its way to the sender. */
+#define MESSAGE_PARTS 3
+struct message {
+	struct iovec parts[MESSAGE_PARTS];
+	bool droppable; /* rather than wait for the client */
+};
+
+/* Where a guest's thread, which holds send_lock, leaves a message and waits. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t posted, done;
+	struct message *message;
+	bool sent;
+} desk = {
+        PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL, false};
+
+/* What the first helper reports when it has begun. */
+static _Atomic int begun;
+enum { BEGUN_NOT, BEGUN_WELL, BEGUN_BADLY };
+
 static char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-
-static int move_up(int fd)
-{
-	int high;
-
-	if (fd < 0)
-		return -1;
-	high = fcntl(fd, F_DUPFD_CLOEXEC, FD_BASE);
-	if (high < 0) /* RLIMIT_NOFILE is low */
-		return fd;
-	close(fd);
-	return high;
-}
 
 /* The directory is ours alone, or there is no socket. */
 static bool make_directory(void)
@@ -66,24 +77,24 @@ static int make_socket(void)
 		close(fd);
 		return -1;
 	}
-	return move_up(fd);
+	return fd;
 }
 
-void sim_server_send(enum ptf_sim_message type, const void *fixed, size_t fixed_size,
-        const void *tail, size_t tail_size)
+/* Sends a message whole; false when it was dropped because it would have had to wait. */
+static bool transmit(struct message *m)
 {
-	struct ptf_sim_header header = {type, (uint32_t)(fixed_size + tail_size)};
-	struct iovec parts[3] = {
-	        {&header, sizeof(header)}, {(void *)fixed, fixed_size}, {(void *)tail, tail_size}};
-	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 3};
+	struct pollfd poller = {.fd = client_fd, .events = POLLOUT};
+	struct msghdr message = {.msg_iov = m->parts, .msg_iovlen = MESSAGE_PARTS};
 
-	pthread_mutex_lock(&send_lock);
-	while (client_fd >= 0 && message.msg_iovlen) {
+	/* Writable means that at most a quarter of the socket's buffer is in use. */
+	if (m->droppable && poll(&poller, 1, 0) == 0)
+		return false;
+	while (message.msg_iovlen) {
 		ssize_t n = sendmsg(client_fd, &message, MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0) { /* the helper sees it, too */
+		if (n < 0) { /* the other helper sees it, too */
 			shutdown(client_fd, SHUT_RDWR);
 			break;
 		}
@@ -97,15 +108,62 @@ void sim_server_send(enum ptf_sim_message type, const void *fixed, size_t fixed_
 			message.msg_iov->iov_len -= (size_t)n;
 		}
 	}
-	pthread_mutex_unlock(&send_lock);
+	return true;
 }
 
-bool sim_server_full(void)
+static void *run_sender(void *unused)
 {
-	struct pollfd poller = {.fd = client_fd, .events = POLLOUT};
+	pthread_mutex_lock(&desk.lock);
+	for (;;) {
+		while (!desk.message)
+			pthread_cond_wait(&desk.posted, &desk.lock);
+		desk.sent = transmit(desk.message);
+		desk.message = NULL;
+		pthread_cond_signal(&desk.done);
+	}
+	return NULL;
+}
 
-	/* Writable means that at most a quarter of the socket's buffer is in use. */
-	return client_fd >= 0 && poll(&poller, 1, 0) == 0;
+static bool hand_over(struct message *m)
+{
+	bool sent;
+
+	pthread_mutex_lock(&desk.lock);
+	desk.message = m;
+	pthread_cond_signal(&desk.posted);
+	while (desk.message)
+		pthread_cond_wait(&desk.done, &desk.lock);
+	sent = desk.sent;
+	pthread_mutex_unlock(&desk.lock);
+	return sent;
+}
+
+static bool send_parts(enum ptf_sim_message type, const void *fixed, size_t fixed_size,
+        const void *tail, size_t tail_size, bool droppable)
+{
+	struct ptf_sim_header header = {type, (uint32_t)(fixed_size + tail_size)};
+	struct message m = {.parts = {{&header, sizeof(header)}, {(void *)fixed, fixed_size},
+	                            {(void *)tail, tail_size}},
+	        .droppable = droppable};
+	bool sent = true;
+
+	pthread_mutex_lock(&send_lock);
+	if (client_fd >= 0)
+		sent = is_helper ? transmit(&m) : hand_over(&m);
+	pthread_mutex_unlock(&send_lock);
+	return sent;
+}
+
+void sim_server_send(enum ptf_sim_message type, const void *fixed, size_t fixed_size,
+        const void *tail, size_t tail_size)
+{
+	(void)send_parts(type, fixed, fixed_size, tail, tail_size, false);
+}
+
+bool sim_server_try_send(enum ptf_sim_message type, const void *fixed, size_t fixed_size,
+        const void *tail, size_t tail_size)
+{
+	return send_parts(type, fixed, fixed_size, tail, tail_size, true);
 }
 
 static bool receive(int fd, void *out, size_t size)
@@ -290,7 +348,7 @@ static void welcome(int fd)
 		close(fd);
 		return;
 	}
-	client_fd = move_up(fd);
+	client_fd = fd;
 	send_hello();
 }
 
@@ -307,7 +365,7 @@ static void dismiss(void)
 	close(fd);
 }
 
-static void *run(void *unused)
+static void serve_forever(void)
 {
 	for (;;) {
 		struct pollfd fds[2] = {
@@ -320,22 +378,47 @@ static void *run(void *unused)
 		if (fds[0].revents & POLLIN)
 			welcome(accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC));
 	}
+}
+
+static bool start_thread(void *(*function)(void *))
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, function, NULL) != 0)
+		return false;
+	pthread_setname_np(thread, "ptflame-sim");
+	pthread_detach(thread);
+	return true;
+}
+
+static void *run(void *unused)
+{
+	is_helper = true;
+	if (unshare(CLONE_FILES) == 0 && close_range(0, ~0u, 0) == 0)
+		listen_fd = make_socket();
+	if (listen_fd < 0 || !start_thread(run_sender)) { /* which shares our descriptors */
+		begun = BEGUN_BADLY;
+		return NULL;
+	}
+	begun = BEGUN_WELL;
+	serve_forever();
 	return NULL;
 }
 
-static bool start_helper(void)
+/* With all signals blocked, which threads inherit. */
+static bool start_helpers(void)
 {
 	sigset_t all, old;
-	pthread_t thread;
 	bool ok;
 
+	begun = BEGUN_NOT;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	ok = pthread_create(&thread, NULL, run, NULL) == 0;
+	ok = start_thread(run);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (ok)
-		pthread_detach(thread);
-	return ok;
+	while (ok && begun == BEGUN_NOT)
+		usleep(WAIT_STEP_US);
+	return ok && begun == BEGUN_WELL;
 }
 
 static void lock_all(void)
@@ -343,10 +426,12 @@ static void lock_all(void)
 	pthread_mutex_lock(&sim.threads_lock);
 	sim_maps_lock();
 	pthread_mutex_lock(&send_lock);
+	pthread_mutex_lock(&desk.lock);
 }
 
 static void unlock_all(void)
 {
+	pthread_mutex_unlock(&desk.lock);
 	pthread_mutex_unlock(&send_lock);
 	sim_maps_unlock();
 	pthread_mutex_unlock(&sim.threads_lock);
@@ -359,10 +444,7 @@ bool sim_server_start(void)
 	if (!once)
 		pthread_atfork(lock_all, unlock_all, unlock_all);
 	once = true;
-	if (!make_directory())
-		return false;
-	listen_fd = make_socket();
-	return listen_fd >= 0 && start_helper();
+	return make_directory() && start_helpers();
 }
 
 void sim_server_stop(void)
@@ -373,10 +455,8 @@ void sim_server_stop(void)
 
 void sim_server_forked(void)
 {
-	close(listen_fd);
-	if (client_fd >= 0)
-		close(client_fd);
-	listen_fd = client_fd = -1;
+	listen_fd = client_fd = -1; /* descriptors of a table that the child has not */
+	desk.posted = desk.done = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
 }
 
 void sim_server_wait(int milliseconds)
@@ -388,27 +468,6 @@ void sim_server_wait(int milliseconds)
 		left -= WAIT_STEP_US;
 	}
 	sim.waiting = false;
-}
-
-static void avoid(_Atomic int *fd, unsigned first, unsigned last)
-{
-	int high;
-
-	if (*fd < 0 || (unsigned)*fd < first || (unsigned)*fd > last)
-		return;
-	high = fcntl(*fd, F_DUPFD_CLOEXEC, last >= 1u << 16 ? FD_BASE : (int)last + 1);
-	if (high < 0)
-		high = fcntl(*fd, F_DUPFD_CLOEXEC, FD_BASE);
-	if (high >= 0)
-		*fd = high;
-}
-
-void sim_server_avoid(unsigned first, unsigned last)
-{
-	if (last < FD_BASE)
-		return;
-	avoid(&listen_fd, first, last);
-	avoid(&client_fd, first, last);
 }
 
 void sim_server_end(struct sim_thread *t)

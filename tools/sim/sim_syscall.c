@@ -177,8 +177,7 @@ static void before_fork(struct sim_thread *t)
 {
 	if (!makes_process(t))
 		return;
-	if (t->log)
-		fflush(t->log);
+	sim_log_flush(t);
 	if (sim.clock == PTF_SIM_CLOCK_INSN)
 		t->child_id = sim_thread_new_id();
 }
@@ -199,16 +198,8 @@ void sim_syscall_enter(struct sim_thread *t, int64_t num, const uint64_t *args)
 		sim_exec(t, args[0], args[1], args[2]);
 		break;
 	case SYS_close:
-		sim_server_avoid((unsigned)args[0], (unsigned)args[0]);
 		if (comm_fd_get((int)args[0]))
 			comm_fd_set((int)args[0], 0);
-		break;
-	case SYS_dup2:
-	case SYS_dup3:
-		sim_server_avoid((unsigned)args[1], (unsigned)args[1]);
-		break;
-	case SYS_close_range:
-		sim_server_avoid((unsigned)args[0], (unsigned)args[1]);
 		break;
 	case SYS_open:
 		t->comm_of = comm_file_of(t, args[0]);

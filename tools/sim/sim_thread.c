@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "sim.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -106,19 +105,6 @@ void sim_thread_task(const struct sim_thread *t, uint64_t time, struct ptf_sim_t
 	        .real_tid = t->real_tid};
 }
 
-/* TID.log, or, when an earlier program had the id, TID.1.log and so on. */
-static void open_log(struct sim_thread *t)
-{
-	char path[4096];
-	int i;
-
-	if (!sim.log_dir)
-		return;
-	snprintf(path, sizeof(path), "%s/%d.log", sim.log_dir, t->tid);
-	for (i = 1; !(t->log = fopen(path, "wxe")) && errno == EEXIST; i++)
-		snprintf(path, sizeof(path), "%s/%d.%d.log", sim.log_dir, t->tid, i);
-}
-
 bool sim_thread_buffer(struct sim_thread *t)
 {
 	size_t size = sim.start.buffer_size ? sim.start.buffer_size : DEFAULT_BUFFER_SIZE;
@@ -140,8 +126,7 @@ static void release(struct sim_thread *t)
 {
 	if (t->buffer)
 		munmap(t->buffer, t->buffer_size);
-	if (t->log)
-		fclose(t->log);
+	sim_log_close(t);
 	free(t);
 }
 
@@ -190,7 +175,7 @@ struct sim_thread *sim_thread_enter(unsigned vcpu)
 	identify(t, vcpu, first);
 	if (first)
 		sim_maps_init();
-	open_log(t);
+	sim_log_open(t);
 	pthread_mutex_lock(&sim.threads_lock);
 	t->next = sim.threads;
 	sim.threads = t;
@@ -252,10 +237,8 @@ void sim_thread_forked(struct sim_thread *t, int32_t pid)
 	t->real_pid = t->real_tid = sim.real_pid;
 	t->recording = t->on = t->acked = false;
 	t->encoder.n = 0;
-	if (t->log)
-		fclose(t->log);
-	t->log = NULL;
-	open_log(t);
+	sim_log_close(t);
+	sim_log_open(t);
 }
 
 void sim_thread_flush(struct sim_thread *t, bool last)
@@ -270,12 +253,13 @@ void sim_thread_flush(struct sim_thread *t, bool last)
 	if (!n)
 		return;
 	t->encoder.n = 0;
-	if (sim.start.lossy && !last && sim_server_full()) {
+	if (!sim.start.lossy || last) {
+		sim_server_send(PTF_SIM_AUX, &aux, sizeof(aux), t->buffer, n);
+	} else if (!sim_server_try_send(PTF_SIM_AUX, &aux, sizeof(aux), t->buffer, n)) {
 		sim.lost_bytes += n;
 		t->overflow = t->lost = true;
 		return;
 	}
-	sim_server_send(PTF_SIM_AUX, &aux, sizeof(aux), t->buffer, n);
 	sim.aux_bytes += n;
 	t->offset += n;
 	t->lost = false;

@@ -56,6 +56,7 @@ class TestSim(unittest.TestCase):
             status, counts, text = self.verify(recording, name, directory)
             self.assertEqual(status, 0, f"stream {name}: {text}")
             self.assertGreater(counts["instructions"], 0)
+            self.assertEqual(counts["overflows"], 0)
             for field, value in counts.items():
                 total[field] += value
         return total
