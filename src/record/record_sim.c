@@ -281,20 +281,26 @@ static bool has_stopped(const struct peer *peer)
 static int lose_peer(struct ptf_sim_session *s, struct peer *peer, struct ptf_error *err)
 {
 	bool ended = !has_stopped(peer);
+	bool recorded = s->recording && !peer->released;
+
+	if (recorded && peer->state == PEER_RUNNING && peer->client.eof && !peer->stopped)
+		ptf_log(PTF_LOG_WARN,
+		        "process %d was killed: trace data that it had not handed over is lost",
+		        (int)peer->real_pid);
 
 	peer->state = PEER_DONE;
 	ptf_sim_client_release(&peer->client);
-	return ended && s->recording && !peer->released
-	               ? ptf_sim_recording_gone(s->recording, peer->pid, host_ns(), err)
-	               : 0;
+	return ended && recorded ? ptf_sim_recording_gone(s->recording, peer->pid, host_ns(), err)
+	                         : 0;
 }
 
 /* Its end of the connection is closed: exit, death, or another program in its place. */
 static int peer_closed(struct ptf_sim_session *s, struct peer *peer, struct ptf_error *err)
 {
 	if (peer->required && !s->recording)
-		return ptf_error_set(err, PTF_ECHILD,
-		        "process %d ended before it could be recorded", (int)peer->real_pid);
+		return ptf_error_set(err, PTF_ECHILD, "process %d %s", (int)peer->real_pid,
+		        ptf_proc_alive(peer->real_pid) ? "is being recorded by another recorder"
+		                                       : "ended before it could be recorded");
 	if (!peer->execs)
 		return lose_peer(s, peer, err);
 	ptf_sim_client_release(&peer->client);
