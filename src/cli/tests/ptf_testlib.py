@@ -296,6 +296,12 @@ def report_json(data, *options, timeout=300):
     return json.loads(result.stdout)
 
 
+def engines():
+    """The decoders that this ptflame has."""
+    result = run([PTFLAME, "report", "-i", "/dev/null", "--engine", "fast"], check=False)
+    return ["libipt"] if "engine" in result.stderr else ["fast", "libipt"]
+
+
 def report_folded(data, *options, timeout=300):
     """`ptflame report` as a list of ([comm, frame, ...], value)."""
     result = run([PTFLAME, "report", "-i", data, *options], timeout=timeout)

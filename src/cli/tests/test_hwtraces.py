@@ -25,6 +25,8 @@ class AgainstLibipt(lib.TestCase):
                 expected = json.load(file)["threads"]
             for engine in ("fast", "libipt"):
                 with self.subTest(trace=name, engine=engine):
+                    if engine not in lib.engines():
+                        self.skipTest(f"engine {engine} is not there")
                     check(name, expected, self.report(name, engine))
 
     def report(self, name, engine):
@@ -48,6 +50,8 @@ class AgainstLibipt(lib.TestCase):
                 for address, count in thread["calls_by_target"].items():
                     theirs[int(address, 16)] += count
             for function in report["functions"]:
+                if function["name"] == "[unknown]":
+                    continue  # a call to where nothing is mapped
                 address = int(function["address"], 16) if function["address"] else None
                 count = function["calls"] - function["jump_calls"]
                 if count:
@@ -161,8 +165,8 @@ class WithoutBinaries(lib.TestCase):
                 self.assertGreater(len(report["threads"]), 1)
                 self.assertGreater(report["decode"]["aux_bytes"], 0)
                 self.assertEqual(lib.identity_errors(report), [])
-                self.assertRegex(result.stderr, r"(?i)missing|not found|no binary|without")
-                self.assertRegex(result.stderr, r"/[\w./-]+|kernel", "names what is missing")
+                self.assertRegex(result.stderr, r"ld-2\.23\.so: .*(no such file|not found)")
+                self.assertRegex(result.stderr, r"(?i)kernel.*not (available|found)")
 
     def test_pipe_mode_tells_the_same(self):
         reports = [lib.report_json(os.path.join(lib.need_hwtraces(), name))

@@ -135,8 +135,10 @@ class Robustness(lib.TestCase):
 
     def test_no_perf_data_at_all(self):
         """Files of another kind are refused with a message that names the file."""
+        with open(lib.PTFLAME, "rb") as file:
+            elf = file.read(100_000)
         for name, content in (("empty", b""), ("zeros", b"\0" * 4096), ("text", b"hello\n" * 100),
-                              ("elf", open(lib.PTFLAME, "rb").read(100_000)),
+                              ("elf", elf),
                               ("magic", b"PERFILE2"), ("swapped", b"2ELIFREP" + b"\0" * 200)):
             with self.subTest(name):
                 path = self.file(name)

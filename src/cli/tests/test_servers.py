@@ -109,8 +109,8 @@ class Redis(lib.TestCase):
         commands = [frames for frames, _ in main if "setCommand" in frames]
         self.assertTrue(commands, "no stack with setCommand")
         for frames in commands:
-            order = [frames.index(f) for f in ("aeProcessEvents", "processCommand", "call",
-                                               "setCommand") if f in frames]
+            order = [frames.index(f) for f in ("aeMain", "processCommand", "call", "setCommand")
+                     if f in frames]
             self.assertEqual(len(order), 4, frames)
             self.assertEqual(order, sorted(order), frames)
 
