@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <unistd.h>
 
 #include "qemu_plugin_abi.h"
@@ -105,6 +106,37 @@ static bool parse_option(const char *option)
 	return true;
 }
 
+/* Executes this very command again. */
+static void begin_anew(void)
+{
+	FILE *file = fopen("/proc/self/cmdline", "re");
+	char *text = NULL, *at, **argv = NULL;
+	size_t cap = 0, n = 0;
+	ssize_t size = file ? getdelim(&text, &cap, EOF, file) : -1; /* all of it */
+
+	if (file)
+		fclose(file);
+	if (size > 0)
+		argv = calloc((size_t)size + 1, sizeof(*argv));
+	for (at = text; argv && at < text + size; at += strlen(at) + 1)
+		argv[n++] = at;
+	if (argv)
+		execv("/proc/self/exe", argv);
+	free(argv);
+	free(text);
+}
+
+/* With the insn clock everything repeats: no address randomisation. */
+static void stop_randomisation(void)
+{
+	int persona = personality(0xffffffff);
+
+	if (sim.clock != PTF_SIM_CLOCK_INSN || persona == -1 || persona & ADDR_NO_RANDOMIZE)
+		return;
+	if (personality((unsigned long)persona | ADDR_NO_RANDOMIZE) != -1)
+		begin_anew();
+}
+
 static bool share_ids(void)
 {
 	void *page = mmap(NULL, sizeof(*sim.next_id), PROT_READ | PROT_WRITE,
@@ -139,6 +171,7 @@ int qemu_plugin_install(
 	for (i = 0; i < argc; i++)
 		if (!parse_option(argv[i]))
 			return fprintf(stderr, "ptflame-sim: unknown option %s\n", argv[i]), -1;
+	stop_randomisation();
 	if (dladdr(&sim, &self))
 		sim.plugin_path = strdup(self.dli_fname);
 	identify_process();

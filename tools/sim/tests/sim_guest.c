@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Guest of the simulator's tests: each name does what is hard to trace, and checks itself. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -536,6 +537,17 @@ static void executing(void)
 	CHECK(WEXITSTATUS(system("exit 7")) == 7);
 }
 
+static void close_all(void)
+{
+	int i;
+
+	for (i = 3; i < 2000; i++)
+		close(i);
+	CHECK(open("/dev/null", 0) == 3);
+	CHECK(close_range(3, ~0u, 0) == 0);
+	CHECK(open("/dev/null", 0) == 3);
+}
+
 /* Code that is written, run, written over and run again. */
 static void self_modifying(void)
 {
@@ -568,8 +580,8 @@ static const struct {
         {"alternate", alternate}, {"timer_jump", timer_jump}, {"timer_sleep", timer_sleep},
         {"threads", threads}, {"exit_running", exit_running}, {"exit_late", exit_late},
         {"thread_signals", thread_signals}, {"strings", strings}, {"odd_branches", odd_branches},
-        {"forking", forking}, {"executing", executing}, {"self_modifying", self_modifying},
-        {"crash", crash}};
+        {"forking", forking}, {"executing", executing}, {"close_all", close_all},
+        {"self_modifying", self_modifying}, {"crash", crash}};
 
 int main(int argc, char **argv)
 {
