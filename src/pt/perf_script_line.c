@@ -41,14 +41,14 @@ static struct ptf_slice trimmed(struct ptf_slice s)
 
 static bool equal(struct ptf_slice s, const char *text)
 {
-	return s.len == strlen(text) && memcmp(s.text, text, s.len) == 0;
+	return s.len && s.len == strlen(text) && memcmp(s.text, text, s.len) == 0;
 }
 
 static bool begins(struct ptf_slice s, const char *text)
 {
 	size_t len = strlen(text);
 
-	return s.len >= len && memcmp(s.text, text, len) == 0;
+	return s.len && s.len >= len && memcmp(s.text, text, len) == 0;
 }
 
 /* Where `text` begins in s, or NULL. */
@@ -88,12 +88,12 @@ static bool decimal(struct ptf_slice s, uint64_t *value)
 	return true;
 }
 
-/* A whole word that is a process, thread or CPU number; perf prints -1 for none. */
+/* A whole word that is a process, thread or CPU number; perf prints -1 for none, CPUs as "%03d". */
 static bool id_number(struct ptf_slice s, int32_t *value)
 {
 	uint64_t sum;
 
-	if (equal(s, "-1")) {
+	if (equal(s, "-1") || equal(s, "-01")) {
 		*value = -1;
 		return true;
 	}
@@ -313,20 +313,21 @@ static bool take_timed_head(struct ptf_perf_script_line *line, struct ptf_slice 
 }
 
 /* Takes "comm pid/tid [cpu] period" off s, which ends where the event or the flags begin. With one
- * number it is the thread, with two the second is the period. */
+ * number it is the thread, with two the second is the period. Flags are known by their names: a
+ * letter may be a comm. */
 static bool take_untimed_head(struct ptf_perf_script_line *line, struct ptf_slice *s)
 {
 	struct ptf_slice rest = *s, at = *s, head, word, before;
 	int32_t id;
 
-	if (take_flags(&at)) /* nothing but the branch is printed */
+	if (take_flag_name(&at)) /* nothing but the branch is printed */
 		return find(*s, " => ");
 	for (word = next_word(&rest); word.len; at = rest, word = next_word(&rest)) {
 		struct ptf_slice flags = at;
 
 		if (equal(word, "=>"))
 			return false;
-		if (is_event(word) || (word.text > s->text && take_flags(&flags)))
+		if (is_event(word) || (word.text > s->text && take_flag_name(&flags)))
 			break;
 	}
 	if (!word.len)
@@ -397,14 +398,25 @@ static void take_symbol(struct ptf_script_place *place, struct ptf_slice s)
 	place->symbol = s;
 }
 
-/* "ip sym+off (dso)". With -F +callindent the name of the function stands in front of the ip. */
+/* Is the word in front of `rest` the name (or address) that -F +callindent puts before the ip? A
+ * symbol stands one blank behind its ip, the ip more behind such a name. */
+static bool is_callindent(struct ptf_slice rest)
+{
+	bool apart = rest.len > 2 && is_blank(rest.text[0]) && is_blank(rest.text[1]);
+	uint64_t ip;
+
+	return apart && hexadecimal(next_word(&rest), &ip);
+}
+
+/* "ip sym+off (dso)" */
 static bool take_place(struct ptf_script_place *place, struct ptf_slice s)
 {
 	struct ptf_slice rest = s;
 	bool first = true;
 
 	for (struct ptf_slice word = next_word(&rest); word.len; word = next_word(&rest)) {
-		if ((first || word.len >= MIN_IP_DIGITS) && hexadecimal(word, &place->ip)) {
+		if ((first || word.len >= MIN_IP_DIGITS || equal(word, "0")) &&
+		        hexadecimal(word, &place->ip) && !is_callindent(rest)) {
 			take_symbol(place, rest);
 			return true;
 		}
@@ -478,7 +490,7 @@ static enum ptf_perf_script_kind parse_branch(
 		return PTF_SCRIPT_UNREADABLE;
 	line->insns = ipc_instructions(tail);
 	line->insn_size = instruction_size(tail);
-	return line->flags ? PTF_SCRIPT_BRANCH : PTF_SCRIPT_FLAGLESS;
+	return line->flags ? PTF_SCRIPT_BRANCH : PTF_SCRIPT_INCOMPLETE;
 }
 
 /* ---- lines ---- */
@@ -536,7 +548,10 @@ static enum ptf_perf_script_kind parse_sample(struct ptf_perf_script_line *line,
 		s = rest;
 	}
 	arrow = find(s, " => ");
-	return arrow ? parse_branch(line, s, arrow) : PTF_SCRIPT_EVENT;
+	if (arrow)
+		return parse_branch(line, s, arrow);
+	/* Branches that were sampled, not decoded, have no flags. */
+	return take_flags(&s) ? PTF_SCRIPT_INCOMPLETE : PTF_SCRIPT_EVENT;
 }
 
 static enum ptf_perf_script_kind parse(struct ptf_perf_script_line *line, struct ptf_slice s)

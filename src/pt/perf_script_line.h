@@ -38,7 +38,8 @@ enum ptf_branch_flag {
 enum ptf_perf_script_kind {
 	PTF_SCRIPT_BLANK,      /* nothing, or a comment */
 	PTF_SCRIPT_BRANCH,     /* a branch with its flags */
-	PTF_SCRIPT_FLAGLESS,   /* a branch of unknown kind: -F +flags is missing */
+	PTF_SCRIPT_INCOMPLETE, /* a branch without flags or target: print them with -F +flags,+addr
+	                        */
 	PTF_SCRIPT_EVENT,      /* a sample of another event */
 	PTF_SCRIPT_ERROR,      /* an instruction trace error */
 	PTF_SCRIPT_INDENTED,   /* not readable, but set in: may belong to the sample above it */

@@ -99,7 +99,7 @@ static int next_line(
 
 static bool slice_is(struct ptf_slice s, const char *text)
 {
-	return strlen(text) == s.len && memcmp(s.text, text, s.len) == 0;
+	return strlen(text) == s.len && (!s.len || memcmp(s.text, text, s.len) == 0);
 }
 
 static bool is_unknown(struct ptf_slice s)
@@ -424,16 +424,16 @@ static void count_other(struct ptf_perf_script_reader *r, enum ptf_perf_script_k
 	case PTF_SCRIPT_EVENT:
 		counts->events++;
 		break;
-	case PTF_SCRIPT_FLAGLESS:
-		if (!counts->flagless++)
-			counts->first_flagless = counts->lines;
+	case PTF_SCRIPT_INCOMPLETE:
+		if (!counts->incomplete++)
+			counts->first_incomplete = counts->lines;
 		break;
 	default:
 		if (!counts->unreadable++)
 			counts->first_unreadable = counts->lines;
 		break;
 	}
-	r->below_sample = kind == PTF_SCRIPT_EVENT || kind == PTF_SCRIPT_FLAGLESS;
+	r->below_sample = kind == PTF_SCRIPT_EVENT || kind == PTF_SCRIPT_INCOMPLETE;
 }
 
 /* ---- the reader ---- */

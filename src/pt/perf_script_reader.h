@@ -2,7 +2,8 @@
 /*
  * Reads what `perf script --itrace=b...` or `=cr...` printed and yields it as flow items, so that a
  * trace which somebody else decoded can be replayed. Line formats: perf_script_line.h. The branch
- * flags must be printed (-F +flags); time, pid, tid, comm, event and dso may be missing.
+ * flags and targets must be printed (-F +flags,+addr); time, pid, tid, comm, event and dso may be
+ * missing.
  *
  *     flags                          item
  *     call                           CALL; insn_size only with -F +insnlen
@@ -46,17 +47,17 @@ struct ptf_perf_script_item {
 	struct ptf_flow_item item;
 };
 
-/* What was read so far. Every line is counted once in: branches, flagless, events, errors,
+/* What was read so far. Every line is counted once in: branches, incomplete, events, errors,
  * unreadable or blank. */
 struct ptf_perf_script_counts {
 	uint64_t lines;
 	uint64_t branches;   /* lines, those within a function included */
-	uint64_t flagless;   /* branches whose flags are not printed: not used */
+	uint64_t incomplete; /* branches without flags or target: not used */
 	uint64_t events;     /* samples of other events, and indented lines below samples */
 	uint64_t errors;     /* instruction trace errors */
 	uint64_t blank;      /* and comments */
 	uint64_t unreadable; /* anything else */
-	uint64_t first_unreadable, first_flagless; /* line numbers from 1, 0: none */
+	uint64_t first_unreadable, first_incomplete; /* line numbers from 1, 0: none */
 	uint64_t calls, returns;    /* lines whose flags say so, "tr end  call" included */
 	uint64_t overflows;         /* of errors */
 	uint64_t first_ns, last_ns; /* of branches and errors, when has_time */
