@@ -11,12 +11,17 @@
 
 #define ENCODING_UNKNOWN DW_EH_PE_omit
 
+/* What FDEs need to know of their CIE. */
+#define CIE_ENCODING 0xffu   /* DW_EH_PE_* of addresses */
+#define CIE_SIZED (1u << 8)  /* FDEs tell the size of their augmentation data */
+#define CIE_SIGNAL (1u << 9) /* of signal handlers' callers */
+
 struct eh_frame {
 	const struct ptf_elf_file *file;
-	const uint8_t *bytes;          /* of the section */
-	size_t size;                   /* bytes */
-	uint64_t vaddr;                /* of bytes[0] */
-	struct ptf_hash_map encodings; /* offset of a CIE -> DW_EH_PE_* of its FDEs' addresses */
+	const uint8_t *bytes;     /* of the section */
+	size_t size;              /* bytes */
+	uint64_t vaddr;           /* of bytes[0] */
+	struct ptf_hash_map cies; /* offset of a CIE -> what FDEs need of it, as bits below */
 };
 
 /* A number in format `encoding` (its low four bits), sign-extended where it has a sign. */
@@ -98,22 +103,76 @@ static uint8_t cie_encoding(const struct eh_frame *eh, const Dwarf_CIE *cie)
 	return r.failed ? ENCODING_UNKNOWN : DW_EH_PE_absptr;
 }
 
+static uint64_t describe_cie(const struct eh_frame *eh, const Dwarf_CIE *cie)
+{
+	uint64_t bits = cie_encoding(eh, cie);
+
+	if (cie->augmentation[0] == 'z')
+		bits |= CIE_SIZED;
+	if (strchr(cie->augmentation, 'S'))
+		bits |= CIE_SIGNAL;
+	return bits;
+}
+
+static uint64_t read_uleb128(struct ptf_reader *r)
+{
+	uint64_t value = 0;
+	uint8_t byte = 0x80;
+
+	for (unsigned shift = 0; (byte & 0x80) && shift < 63 && !r->failed; shift += 7) {
+		byte = ptf_reader_u8(r);
+		value |= (uint64_t)(byte & 0x7f) << shift;
+	}
+	return value;
+}
+
+/* Do the instructions, before the first that moves on in the code, give the frame another address
+ * than it has where a function is entered? */
+static bool has_frame_at_start(struct ptf_reader *r)
+{
+	while (!r->failed && ptf_reader_left(r) > 0) {
+		uint8_t opcode = ptf_reader_u8(r);
+
+		switch (opcode) {
+		case DW_CFA_def_cfa:
+		case DW_CFA_def_cfa_register:
+		case DW_CFA_def_cfa_offset:
+		case DW_CFA_def_cfa_expression:
+			return true;
+		case DW_CFA_nop:
+		case DW_CFA_remember_state:
+			break;
+		default:
+			if ((opcode & 0xc0) != DW_CFA_offset)
+				return false;
+			read_uleb128(r);
+		}
+	}
+	return false;
+}
+
 /* Appends the range of an FDE; false when out of memory. */
 static bool add_fde(struct ptf_elf_pieces *pieces, const struct eh_frame *eh, const Dwarf_FDE *fde)
 {
-	const uint64_t *encoding = ptf_hash_map_find(&eh->encodings, fde->CIE_pointer);
+	const uint64_t *cie = ptf_hash_map_find(&eh->cies, fde->CIE_pointer);
 	struct ptf_reader r = ptf_reader_make(eh->bytes, (size_t)(fde->end - eh->bytes));
-	uint64_t start, end, offset;
+	struct ptf_elf_piece piece = {0};
+	uint8_t encoding = cie ? *cie & CIE_ENCODING : ENCODING_UNKNOWN;
+	uint64_t offset;
 
-	if (!encoding || *encoding == ENCODING_UNKNOWN)
+	if (encoding == ENCODING_UNKNOWN)
 		return true;
 	r.pos = (size_t)(fde->start - eh->bytes);
-	start = read_pointer(&r, (uint8_t)*encoding, eh->file->is_64, eh->vaddr);
+	piece.start = read_pointer(&r, encoding, eh->file->is_64, eh->vaddr);
 	/* The length has the format of the pointer, without its base. */
-	end = start + read_number(&r, *encoding & 0x07, eh->file->is_64);
-	if (r.failed || start >= end || !ptf_elf_file_offset(eh->file, start, &offset))
+	piece.end = piece.start + read_number(&r, encoding & 0x07, eh->file->is_64);
+	if (r.failed || piece.start >= piece.end ||
+	        !ptf_elf_file_offset(eh->file, piece.start, &offset))
 		return true;
-	return ptf_vec_push(&pieces->list, (struct ptf_elf_piece){.start = start, .end = end});
+	if (*cie & CIE_SIZED)
+		ptf_reader_skip(&r, read_uleb128(&r));
+	piece.part = !(*cie & CIE_SIGNAL) && has_frame_at_start(&r);
+	return ptf_vec_push(&pieces->list, piece);
 }
 
 /* The section as program headers describe it: .eh_frame_hdr points to its beginning. */
@@ -172,16 +231,16 @@ bool ptf_elf_fde_read(struct ptf_elf_pieces *pieces, const struct ptf_elf_file *
 		if (rc > 0 || (rc < 0 && next <= at) || next == (Dwarf_Off)-1)
 			break;
 		if (rc == 0 && dwarf_cfi_cie_p(&entry)) {
-			uint64_t *slot = ptf_hash_map_at(&eh.encodings, at, NULL);
+			uint64_t *slot = ptf_hash_map_at(&eh.cies, at, NULL);
 
 			ok = slot;
 			if (slot)
-				*slot = cie_encoding(&eh, &entry.cie);
+				*slot = describe_cie(&eh, &entry.cie);
 		} else if (rc == 0) {
 			ok = add_fde(pieces, &eh, &entry.fde);
 		}
 		at = next;
 	}
-	ptf_hash_map_release(&eh.encodings);
+	ptf_hash_map_release(&eh.cies);
 	return ok;
 }

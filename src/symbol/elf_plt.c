@@ -91,7 +91,8 @@ static bool read_relocations(struct plt *plt, Elf_Scn *scn, const GElf_Shdr *sh)
 	return true;
 }
 
-/* Relocations of the running program are in allocated sections only. */
+/* Relocations of the running program are in allocated sections only. There cannot be more of them
+ * than fit into the file, unless section headers lie over each other. */
 static bool read_all_relocations(struct plt *plt)
 {
 	Elf_Scn *scn = NULL;
@@ -100,6 +101,7 @@ static bool read_all_relocations(struct plt *plt)
 	while ((scn = elf_nextscn(plt->file->elf, scn)))
 		if (gelf_getshdr(scn, &sh) && (sh.sh_flags & SHF_ALLOC) &&
 		        (sh.sh_type == SHT_RELA || sh.sh_type == SHT_REL) &&
+		        plt->targets.n <= plt->file->size / sizeof(Elf32_Rel) &&
 		        !read_relocations(plt, scn, &sh))
 			return false;
 	return true;

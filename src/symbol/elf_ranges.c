@@ -15,6 +15,7 @@ void ptf_elf_ranges_release(struct ptf_elf_ranges *ranges)
 {
 	ptf_vec_release(&ranges->list);
 	ptf_vec_release(&ranges->functions);
+	ptf_vec_release(&ranges->parts);
 }
 
 uint32_t ptf_elf_ranges_function(struct ptf_elf_ranges *ranges, const struct ptf_elf_function *f)
@@ -73,8 +74,11 @@ static bool add_gap(struct ptf_elf_ranges *ranges, const struct ptf_elf_piece *p
 	struct ptf_elf_function f = {
 	        .start = start, .size = piece->end - start, .name = piece->name, .kind = kind};
 
-	if (*function == NO_FUNCTION)
+	if (*function == NO_FUNCTION) {
 		*function = ptf_elf_ranges_function(ranges, &f);
+		if (piece->part && !ptf_vec_push(&ranges->parts, *function))
+			return false;
+	}
 	return *function != NO_FUNCTION &&
 	       ptf_vec_push(&ranges->list,
 	               (struct ptf_elf_range){.start = start, .end = end, .function = *function});

@@ -14,6 +14,7 @@
 struct ptf_elf_piece {
 	uint64_t start, end; /* ELF virtual addresses, end exclusive */
 	const char *name;    /* borrowed, NULL: none */
+	bool part;           /* begins in mid-function: nobody calls it */
 };
 
 struct ptf_elf_pieces {
@@ -26,6 +27,7 @@ void ptf_elf_pieces_release(struct ptf_elf_pieces *pieces);
 struct ptf_elf_ranges {
 	PTF_VEC(struct ptf_elf_range) list;
 	PTF_VEC(struct ptf_elf_function) functions;
+	PTF_VEC(uint32_t) parts; /* functions made of pieces that are a part of another one */
 };
 
 void ptf_elf_ranges_release(struct ptf_elf_ranges *ranges);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "symbol/debug_file.h"
+#include "symbol/elf_cold.h"
 #include "symbol/elf_fde.h"
 #include "symbol/elf_plt.h"
 #include "symbol/elf_ranges.h"
@@ -64,7 +65,8 @@ static bool read_fdes(struct owned *o, const struct ptf_elf_file *file)
 {
 	struct ptf_elf_pieces fdes = {0};
 	bool ok = ptf_elf_fde_read(&fdes, file) &&
-	          ptf_elf_ranges_fill(&o->ranges, &fdes, PTF_FUNCTION_FDE);
+	          ptf_elf_ranges_fill(&o->ranges, &fdes, PTF_FUNCTION_FDE) &&
+	          ptf_elf_cold_join(&o->ranges, file);
 
 	ptf_elf_pieces_release(&fdes);
 	return ok;

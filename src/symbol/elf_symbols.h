@@ -7,7 +7,8 @@
  *                .gnu_debugdata; of several names for an address the one that perf prefers
  *   PLT stubs    "name@plt"; what is left of .plt is ".plt"
  *   FDEs         a range of .eh_frame is a function without a name
- * The cold part of a function (foo.cold, foo.cold.1) is a range of foo. A symbol without a size
+ * The cold part of a function (foo.cold, foo.cold.1) is a range of foo; without symbols it is found
+ * by its frame and the jumps that lead to it. A symbol without a size
  * reaches up to the next one or the end of its section. Where symbols overlap, the one that starts
  * last wins.
  */

@@ -156,13 +156,18 @@ def check_plt(table, failures):
     return count
 
 
-def check_fdes(table, failures):
-    """Every FDE that no symbol and no stub covers is a function, and there are no others."""
+def fdes_of(table):
     fdes = set()
     for line in output("readelf", "--debug-dump=no-follow-links,frames", table.path).splitlines():
         match = re.search(r"FDE .*pc=([0-9a-f]+)\.\.([0-9a-f]+)", line)
         if match:
             fdes.add((int(match[1], 16), int(match[2], 16)))
+    return fdes
+
+
+def check_fdes(table, failures):
+    """Every FDE that no symbol and no stub covers is a function, and there are no others."""
+    fdes = fdes_of(table)
     ours = [r for r in table.ranges if r.kind == "fde"]
     starts = {r.start for r in ours}
     for r in ours:  # whole, or up to the next symbol: __restore_rt's begins a byte early
@@ -217,13 +222,13 @@ def addresses_by_name(table):
     return addresses
 
 
-def same_as_perf(ours, vaddr, name, addresses):
+def same_as_perf(ours, vaddr, name, addresses, fdes):
     """perf 6.1 shows cold parts under their own name, and knows PLT stubs only of the plainest
     kind: objdump is asked for these. Which of nested symbols perf finds depends on its tree."""
     if ours.kind == "plt" or ours.raw in ("inner", "outer"):
         return True
-    if ours.kind == "fde":
-        return name == NONE
+    if ours.kind == "fde" or (name == NONE and ours.start in fdes and ours.start != ours.function):
+        return name == NONE  # an FDE, or a cold part that has no symbol
     shown, plus, offset = name.rpartition("+")
     if not plus:
         return False
@@ -238,13 +243,13 @@ def check_perf(table, work, failures):
     names = perf_symbols(work, table.path, [table.offset(v) for v in points])
     failures.check(len(names) == len(points), table.path, "perf printed", len(names), "lines for",
                    len(points))
-    addresses = addresses_by_name(table)
+    addresses, fdes = addresses_by_name(table), {start for start, _ in fdes_of(table)}
     by_start = iter(table.ranges)
     ours = next(by_start)
     for vaddr, name in zip(points, names):
         while vaddr >= ours.end:
             ours = next(by_start)
-        failures.check(same_as_perf(ours, vaddr, name, addresses), table.path, hex(vaddr), "ours", ours.name,
+        failures.check(same_as_perf(ours, vaddr, name, addresses, fdes), table.path, hex(vaddr), "ours", ours.name,
                        "perf", name)
     return len(points)
 
@@ -339,6 +344,26 @@ def check_debug_files(dump, work, program, failures):
     failures.check(Table(dump, str(linked)).debug_path == "-", "debuglink: other build is taken")
 
 
+def check_cold_parts(dump, work, program, failures):
+    """Cold parts of a stripped program are those functions' that symbols say, or on their own."""
+    bare = work / "cold-bare"
+    output("objcopy", "--strip-all", program, str(bare))
+    stripped = Table(dump, str(bare))
+    joined = alone = 0
+    for r in Table(dump, program).ranges:
+        ours = stripped.find(r.start)
+        if r.kind != "symbol" or not ours:
+            continue
+        if ours.function == ours.start:
+            alone += r.start != r.function and ours.start == r.start
+        elif ours.start == r.start:
+            joined += 1
+            failures.check(ours.function == r.function, program, "part", hex(r.start), "is given to",
+                           hex(ours.function), "not to", r.name, hex(r.function))
+    print(f"{program}: without symbols, {joined} cold parts join their functions, {alone} do not")
+    failures.check(joined > 4 * alone, program, "too few cold parts are recognised")
+
+
 def check_debugdata(dump, work, program, failures):
     """.gnu_debugdata made as the manual of GDB says."""
     dynamic = {line.split()[2] for line in
@@ -408,6 +433,9 @@ def main():
             if os.path.exists(path):
                 check_file(dump, path, work, has_perf, failures)
         check_debug_files(dump, work, programs["now"], failures)
+        check_cold_parts(dump, work, programs["static"], failures)
+        if "c++-static" in programs:
+            check_cold_parts(dump, work, programs["c++-static"], failures)
         check_debugdata(dump, work, programs["now"], failures)
         check_without_sections(dump, work, programs["now"], failures)
     print("\n".join(failures[:40]) or "all as expected")
