@@ -133,7 +133,9 @@ def agrees(kind, name, module, perf_name, perf_dso):
         return module == perf_dso
     if kind in (FDE, MODULE):
         return perf_name == "[unknown]" and module == perf_dso
-    return (name, module) == (perf_name, perf_dso)
+    # Debug files name versions, which are no part of a function's name.
+    plain = re.sub(r"@.*(?=\+0x)", "", perf_name)
+    return (name, module) == (plain, perf_dso)
 
 
 def check(dump, work):
