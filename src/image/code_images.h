@@ -22,7 +22,8 @@
 /* One mapped file (or pseudo file such as "[vdso]"), shared by all processes that map it. */
 struct ptf_module {
 	const char *path;      /* as mapped */
-	const char *disk_path; /* where it is read: symfs prefixed, build-id cache; NULL if missing */
+	const char *disk_path; /* where it is read: symfs prefixed, build-id cache; NULL if missing, or
+	                        * if the code is in no file: [vdso] */
 	uint32_t index;        /* 0.. in order of appearance */
 	bool kernel;           /* the kernel or one of its modules */
 	bool missing;          /* needed for decoding but not readable: see problem */

@@ -157,7 +157,7 @@ def check(dump, work):
         print("note: the second library was not mapped in the place of the first")
     if len(pids) != 2 or not {"first", "second", "compare"} <= names:
         failures.append(f"not all lives were sampled: {sorted(seen)}")
-    print(*failures[:20], sep="\n")
+    print("".join(f"{failure}\n" for failure in failures[:20]), end="")
     print(f"{len(ours)} samples, libraries at {' '.join(places)}, {len(failures)} failures")
     return 1 if failures else 0
 

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <stdlib.h>
+
 #include "image/tests/image_testlib.h"
 
 #define PID 7
@@ -365,6 +367,54 @@ static void unknown_addresses_are_unknown(void **state)
 	assert_int_equal(ptf_code_epoch_read(epoch, 0x9000, &byte, 1), 0);
 }
 
+#define PAGES 40u
+#define STEPS 60u
+
+struct page {
+	char module; /* letter of its path */
+	uint64_t offset;
+};
+
+static void assert_like_pages(const struct ptf_code_epoch *epoch, const struct page *pages)
+{
+	for (size_t i = 0; i + 1 < epoch->n_maps; i++)
+		assert_true(epoch->maps[i].end <= epoch->maps[i + 1].start);
+	for (unsigned i = 0; i < PAGES; i++) {
+		const struct ptf_code_map *m = ptf_code_epoch_find(epoch, i * 0x1000ull + 5);
+
+		assert_non_null(m);
+		assert_int_equal(m->module->path[1], pages[i].module);
+		assert_int_equal(m->file_offset + (i * 0x1000ull - m->start), pages[i].offset);
+	}
+}
+
+/* Many random mappings, held against a table of pages after each of them. All pages are mapped from
+ * the start, because what is mapped without a conflict would be there before its time, too. */
+static void random_maps_are_like_a_page_table(void **state)
+{
+	static struct page pages[STEPS + 1][PAGES];
+	struct ptf_code_images *images = images_of(state);
+	unsigned seed = 1;
+
+	for (unsigned i = 0; i < PAGES; i++)
+		pages[0][i] = (struct page){'z', i * 0x1000ull};
+	map(images, PID, 0, 0, PAGES * 0x1000ull, 0, "/z");
+	for (unsigned step = 1; step <= STEPS; step++) {
+		unsigned first = (unsigned)rand_r(&seed) % PAGES;
+		unsigned n = 1 + (unsigned)rand_r(&seed) % (PAGES - first);
+		char path[] = {'/', (char)('x' + rand_r(&seed) % 3), '\0'};
+		uint64_t offset = rand_r(&seed) % 3 ? first * 0x1000ull : 0;
+
+		memcpy(pages[step], pages[step - 1], sizeof(pages[step]));
+		for (unsigned i = first; i < first + n; i++)
+			pages[step][i] = (struct page){path[1], offset + (i - first) * 0x1000ull};
+		map(images, PID, step, first * 0x1000ull, n * 0x1000ull, offset, path);
+	}
+	freeze(images);
+	for (unsigned step = 0; step <= STEPS; step++)
+		assert_like_pages(ptf_code_images_epoch(images, PID, step), pages[step]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -388,6 +438,7 @@ int main(void)
 	        TEST(build_ids_tell_modules_of_one_path_apart),
 	        TEST(modules_are_numbered_as_they_come),
 	        TEST(unknown_addresses_are_unknown),
+	        TEST(random_maps_are_like_a_page_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
