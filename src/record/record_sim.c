@@ -234,8 +234,10 @@ int ptf_sim_session_attach(struct ptf_sim_session *s, pid_t pid, struct ptf_erro
 int ptf_sim_session_launch(
         struct ptf_sim_session *s, const char *const *command, struct ptf_error *err)
 {
-	struct ptf_sim_launch launch = {
-	        .clock = s->options->clock, .wait = true, .command = command};
+	struct ptf_sim_launch launch = {.clock = s->options->clock,
+	        .wait = true,
+	        .lossy = s->options->lossy,
+	        .command = command};
 	char **argv = NULL;
 	struct peer *peer;
 	int rc = ptf_sim_launch_argv(&launch, &argv, err);

@@ -744,7 +744,7 @@ static int finish_file(struct ptf_sim_recording *rec, struct ptf_error *err)
 	        .clock = rec->clock,
 	        .dilation = rec->dilation,
 	        .switches = rec->switches && !rec->lacks_switches,
-	        .lossy = rec->options->lossy,
+	        .lossy = rec->options->lossy || rec->counts.truncations,
 	};
 	uint8_t section[PTF_RECORD_INFO_SIZE];
 	struct utsname uts = {0};
