@@ -375,7 +375,8 @@ static void print_result(
 	if (result->threads)
 		fprintf(stderr, ", %zu thread%s", result->threads, result->threads == 1 ? "" : "s");
 	if (result->switches)
-		fprintf(stderr, ", %" PRIu64 " context switches", result->switches);
+		fprintf(stderr, ", %" PRIu64 " context switch%s", result->switches,
+		        result->switches == 1 ? "" : "es");
 	fputs(lost ? "\n" : ", nothing lost\n", stderr);
 	print_losses(result);
 	if (result->simulated && result->dilation > 1)

@@ -445,8 +445,11 @@ static int on_started(struct ptf_sim_session *s, struct peer *peer, const struct
 {
 	struct ptf_sim_time time;
 
-	if (!s->started_ns)
+	if (!s->started_ns) {
 		s->started_ns = s->round_ns = host_ns();
+		if (!s->options->command)
+			ptf_log(PTF_LOG_NOTE, "tracing is on; Ctrl-C ends it");
+	}
 	/* Threads that came by fork or exec run now; what slept before START may sleep on. */
 	if (!ptf_sim_msg_get(msg, &time, sizeof(time), NULL) || peer->base_ns)
 		return 0;
@@ -827,7 +830,7 @@ int ptf_sim_session_run(
 
 int ptf_record_sim_check(const struct ptf_record_options *options, struct ptf_error *err)
 {
-	const char *what = options->all_cpus || options->cpus ? "recording CPUs (-a, -C)"
+	const char *what = options->all_cpus || options->cpus ? "whole CPUs (-a, -C)"
 	                   : options->kernel                  ? "the kernel (--kernel)"
 	                   : options->filter                  ? "address filters (--filter)"
 	                   : options->snapshot                ? "snapshots (--snapshot)"
@@ -835,7 +838,7 @@ int ptf_record_sim_check(const struct ptf_record_options *options, struct ptf_er
 
 	if (what)
 		return ptf_error_set(err, PTF_EUNSUPPORTED,
-		        "simulated PT cannot do %s: that needs a machine with Intel PT", what);
+		        "there is no simulation of %s: that needs a machine with Intel PT", what);
 	if (options->buffer_size > (1u << 30))
 		return ptf_error_set(err, PTF_EINVAL, "-m: at most 1G for each simulated thread");
 	return 0;

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "fake_simulator.h"
+#include "record/tests/fake_simulator.h"
 
 /* cmocka's asserts may not be used outside of the test's thread. */
 static void must(int ok, const char *what)

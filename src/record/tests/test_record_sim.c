@@ -6,8 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -22,15 +26,17 @@
 #include "perfdata/perf_reader.h"
 #include "record/record_sim.h"
 #include "record/switch_ring.h"
-#include "fake_simulator.h"
+#include "record/tests/fake_simulator.h"
 
 static char directory[] = "/tmp/ptf-record-XXXXXX";
 static char output[64];
-static char last_note[1024];
+static char notes[4096]; /* all that was told since a recording began */
 
 static void keep_note(enum ptf_log_level level, const char *text)
 {
-	snprintf(last_note, sizeof(last_note), "%s", text);
+	size_t used = strlen(notes);
+
+	snprintf(notes + used, sizeof(notes) - used, "%s\n", text);
 }
 
 /* --- what a recording holds --- */
@@ -173,7 +179,7 @@ static void begin(struct scene *scene, script play)
 	struct ptf_error err = {0};
 	int fds[2];
 
-	*last_note = '\0';
+	*notes = '\0';
 	scene->options.output = output;
 	scene->play = play;
 	scene->sim.real_pid = getpid();
@@ -394,7 +400,7 @@ static void a_broken_message_ends_its_process_only(void **state)
 
 	begin(&scene, script_nonsense);
 	end(&scene);
-	assert_non_null(strstr(last_note, "too short"));
+	assert_non_null(strstr(notes, "too short"));
 	c = read_output();
 	assert_int_equal(c.aux_bytes[0], 5100);
 	assert_int_equal(c.exits, 1);
@@ -706,6 +712,76 @@ static void other_processes_are_refused(void **state)
 	assert_non_null(strstr(err.msg, "--kernel"));
 }
 
+/* --- context switches --- */
+
+static void sleep_often(int times)
+{
+	for (int i = 0; i < times; i++)
+		usleep(1);
+}
+
+static void a_full_ring_counts_what_it_lost(void **state)
+{
+	const uint64_t sleeps = 3000; /* the ring holds about 1600 switches */
+	struct ptf_switch_ring ring;
+	struct ptf_switch sw;
+	uint64_t seen = 0, lost = 0, last_ns = 0;
+
+	if (ptf_switch_ring_init(&ring, (pid_t)syscall(SYS_gettid), NULL) < 0)
+		skip();
+	sleep_often((int)sleeps);
+	for (int turn = 0; turn < 2; turn++) {
+		while (ptf_switch_ring_next(&ring, &sw) == 0) {
+			assert_true(sw.time_ns >= last_ns);
+			last_ns = sw.time_ns;
+			seen += !sw.lost;
+			lost += sw.lost;
+		}
+		/* The kernel tells the loss with the next record that has room. */
+		sleep_often(1);
+	}
+	ptf_switch_ring_release(&ring);
+	assert_true(lost > 0);
+	assert_true(seen > 1000);
+	/* Out and in for each sleep, and those that we did not ask for. */
+	assert_true(seen + lost >= 2 * sleeps);
+}
+
+/* From here on perf_event_open is refused to this process. */
+static void forbid_perf_events(void)
+{
+	struct sock_filter code[] = {
+	        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_perf_event_open, 0, 1),
+	        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES),
+	        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = sizeof(code) / sizeof(*code), .filter = code};
+
+	assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0), 0);
+}
+
+/* The last test: what it forbids stays forbidden. */
+static void without_the_right_to_switches_all_else_is_recorded(void **state)
+{
+	struct scene scene = {0};
+	struct ptf_record_result result;
+	struct contents c;
+
+	forbid_perf_events();
+	begin(&scene, script_whole_life);
+	result = end(&scene);
+	c = read_output();
+	assert_non_null(strstr(notes, "no context switches"));
+	assert_non_null(strstr(notes, "perf_event_paranoid"));
+	assert_true(result.switches_missing);
+	assert_false(c.info.switches);
+	assert_int_equal(c.switches, 0);
+	assert_int_equal(c.aux_bytes[0], 20000 + BIG_AUX);
+	assert_int_equal(c.exits, 1);
+}
+
 static int set_up(void **state)
 {
 	if (!mkdtemp(directory))
@@ -743,6 +819,8 @@ int main(void)
 	        cmocka_unit_test(forks_are_followed),
 	        cmocka_unit_test(execs_are_followed),
 	        cmocka_unit_test(other_processes_are_refused),
+	        cmocka_unit_test(a_full_ring_counts_what_it_lost),
+	        cmocka_unit_test(without_the_right_to_switches_all_else_is_recorded),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
