@@ -25,6 +25,7 @@ struct thread {
 	uint64_t last_ns; /* of its last line, PTF_NO_TIME: untimed */
 	uint32_t insns;   /* counted, but in no item yet */
 	bool ended;       /* its last line was an item, or it has its END */
+	bool placed;      /* an item told where it is, and no error came since */
 };
 
 struct ptf_perf_script_reader {
@@ -39,7 +40,9 @@ struct ptf_perf_script_reader {
 	struct ptf_hash_map by_name; /* hash of dso and name -> last function of that name */
 	struct ptf_hash_map by_tid;  /* tid -> index of threads */
 	PTF_VEC(struct thread) threads;
-	size_t next_end; /* threads before this one have their END */
+	size_t next_end;                     /* threads before this one have their END */
+	struct ptf_perf_script_item pending; /* the item behind a SYNC, when has_pending */
+	bool has_pending;
 	char *name;      /* owned, terminated copies of slices for the function table */
 	size_t name_cap; /* bytes */
 	struct ptf_perf_script_counts counts;
@@ -366,12 +369,17 @@ static void error_item(const struct ptf_perf_script_line *line, struct ptf_flow_
 	                                                 : PTF_CAUSE_ERROR;
 }
 
-static void hand_out(struct ptf_perf_script_item *out, struct thread *thread)
+static void name_thread(struct ptf_perf_script_item *out, const struct thread *thread)
 {
 	out->pid = thread->pid;
 	out->tid = thread->tid;
 	out->cpu = thread->cpu;
 	out->comm = thread->comm;
+}
+
+static void hand_out(struct ptf_perf_script_item *out, struct thread *thread)
+{
+	name_thread(out, thread);
 	out->item.insns = thread->insns;
 	thread->insns = 0;
 	thread->ended = true;
@@ -438,13 +446,64 @@ static void count_other(struct ptf_perf_script_reader *r, enum ptf_perf_script_k
 
 /* ---- the reader ---- */
 
+/* Where a thread is when its first branch comes, or the first one after an error, unless that is a
+ * trace start, which says so itself. */
+static void sync_item(const struct ptf_flow_item *branch, struct ptf_flow_item *item)
+{
+	*item = (struct ptf_flow_item){.kind = PTF_FLOW_SYNC,
+	        .from = PTF_NO_IP,
+	        .to = branch->from,
+	        .to_function = branch->from_function,
+	        .time_ns = branch->time_ns,
+	        .mid_entry = true};
+}
+
+/* A branch: 0 and *out, 1 when there is no item in it, -PTF_ENOMEM. */
+static int take_branch(struct ptf_perf_script_reader *r, const struct ptf_perf_script_line *line,
+        struct thread *thread, struct ptf_perf_script_item *out)
+{
+	struct ptf_perf_script_item branch;
+	int rc;
+
+	count_branch(&r->counts, line);
+	thread->insns += line->insns;
+	rc = branch_item(r, line, &branch.item);
+	if (rc < 0)
+		return rc;
+	if (thread->placed || !branch.item.from_function) {
+		thread->placed = true;
+		if (rc == 0) {
+			hand_out(&branch, thread);
+			*out = branch;
+		}
+		return rc;
+	}
+	thread->placed = true;
+	sync_item(&branch.item, &out->item);
+	name_thread(out, thread);
+	r->has_pending = rc == 0;
+	if (r->has_pending) {
+		hand_out(&branch, thread);
+		r->pending = branch;
+	}
+	return 0;
+}
+
+static void take_error(struct ptf_perf_script_reader *r, const struct ptf_perf_script_line *line,
+        struct thread *thread, struct ptf_perf_script_item *out)
+{
+	count_error(&r->counts, line);
+	error_item(line, &out->item);
+	hand_out(out, thread);
+	thread->placed = false;
+}
+
 /* Takes one line: 0 and *out, 1 when there is no item in it, -PTF_ENOMEM. */
 static int take_line(
         struct ptf_perf_script_reader *r, struct ptf_slice text, struct ptf_perf_script_item *out)
 {
 	struct ptf_perf_script_line line;
 	struct thread *thread;
-	int rc = 0;
 
 	r->counts.lines++;
 	ptf_perf_script_line_parse(&line, text.text, text.len);
@@ -456,17 +515,10 @@ static int take_line(
 	if (!thread)
 		return -PTF_ENOMEM;
 	r->below_sample = line.kind == PTF_SCRIPT_BRANCH;
-	if (line.kind == PTF_SCRIPT_ERROR) {
-		count_error(&r->counts, &line);
-		error_item(&line, &out->item);
-	} else {
-		count_branch(&r->counts, &line);
-		thread->insns += line.insns;
-		rc = branch_item(r, &line, &out->item);
-	}
-	if (rc == 0)
-		hand_out(out, thread);
-	return rc;
+	if (line.kind == PTF_SCRIPT_BRANCH)
+		return take_branch(r, &line, thread, out);
+	take_error(r, &line, thread, out);
+	return 0;
 }
 
 /* After the last line: an END for each thread that has lines behind its last item. */
@@ -493,6 +545,11 @@ int ptf_perf_script_reader_next(
 	struct ptf_slice text;
 	int rc;
 
+	if (r->has_pending) {
+		*out = r->pending;
+		r->has_pending = false;
+		return 0;
+	}
 	while ((rc = next_line(r, &text, err)) == 0) {
 		rc = take_line(r, text, out);
 		if (rc < 0)

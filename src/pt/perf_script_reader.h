@@ -18,6 +18,9 @@
  *     vmentry, vmexit                ASYNC, cause NONE
  *     instruction trace error        LOST: code 7 OVERFLOW, 8 (lost trace data) DATA, else ERROR
  *
+ * When a thread begins, or goes on after an error, with another branch than "tr strt", a SYNC at
+ * that branch's `from` comes before its item.
+ *
  * iret and sysret always go into the middle of a function (mid_entry), even at its first
  * instruction: they go on where something was interrupted. Where the text has no offsets in
  * symbols, a call or jump to another function is taken to go to its entry, all else to its middle.

@@ -21,7 +21,7 @@ static void check_item(const struct ptf_perf_script_item *item)
 	check(item->tid >= -1 && item->pid >= -1 && item->cpu >= -1);
 	check((item->item.from == PTF_NO_IP) == (item->item.from_function == NULL));
 	check((item->item.to == PTF_NO_IP) == (item->item.to_function == NULL));
-	check(item->item.kind != PTF_FLOW_SYNC && item->item.kind != PTF_FLOW_THREAD);
+	check(item->item.kind != PTF_FLOW_THREAD);
 	check(item->item.kind != PTF_FLOW_JUMP ||
 	        item->item.from_function != item->item.to_function);
 }

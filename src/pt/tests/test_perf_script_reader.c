@@ -352,7 +352,7 @@ static void test_trace_off_and_on(void **state)
 	             "1/1 1.4: tr end  return 45 read+0x15 => 0 [unknown]\n"
 	             "1/1 1.4: tr end  int 45 read+0x15 => 0 [unknown]\n"
 	             "1/1 1.5: tr strt tr end 0 [unknown] => 46 read+0x16\n",
-	        "OFF/syscall read>-\nON ->read+\nOFF/async read>-\nOFF/async read>-\n"
+	        "SYNC ->read+\nOFF/syscall read>-\nON ->read+\nOFF/async read>-\nOFF/async read>-\n"
 	        "OFF/async read>-\nOFF/branch read>other\nOFF/branch read>-\n"
 	        "OFF/syscall read>-\nON ->read+\n");
 }
@@ -368,7 +368,8 @@ static void test_kernel_and_user(void **state)
 	             "1/1 1.7: async 42 read+0x12 => ffff2000 vmx+0x0\n"
 	             "1/1 1.8: tx abrt 42 read+0x12 => 43 read+0x13\n"
 	             "1/1 1.9: tx abrt 90 g+0x12 => 43 read+0x13\n",
-	        "ASYNC/syscall read>entry\nASYNC/syscall entry>read+\nASYNC/async read>irq\n"
+	        "SYNC ->read+\nASYNC/syscall read>entry\nASYNC/syscall entry>read+\nASYNC/async "
+	        "read>irq\n"
 	        "ASYNC/async irq>f+\nASYNC/syscall read>entry\nASYNC read>vmx\nASYNC/async "
 	        "read>vmx\n"
 	        "JUMP g>read+\n");
@@ -382,6 +383,21 @@ static void test_errors_are_lost(void **state)
 	        "LOST/overflow ->-\nLOST/data ->-\nLOST/error ->-\n");
 }
 
+/* Where a thread begins, and where it goes on after an error. */
+static void test_sync(void **state)
+{
+	assert_items("1/1 1.1: jcc 44 f+0x4 => 48 f+0x8\n" /* no item, but a place */
+	             "1/1 1.2: call 4a f+0xa => 80 g+0x0\n"
+	             " instruction trace error type 1 time 1.3 cpu 0 pid 1 tid 1 ip 0 code 5: x\n"
+	             "1/1 1.4: call 94 h+0x4 => 80 g+0x0\n"
+	             "2/2 1.4: return 84 g+0x4 => 4f f+0xf\n"
+	             " instruction trace error type 1 time 1.5 cpu 0 pid 1 tid 1 ip 0 code 5: x\n"
+	             "1/1 1.6: tr strt 0 [unknown] => 86 g+0x6\n"
+	             "1/1 1.7: return 88 g+0x8 => 99 h+0x9\n",
+	        "SYNC ->f+\nCALL f>g\nLOST/error ->-\nSYNC ->h+\nCALL h>g\nSYNC ->g+\n"
+	        "RETURN g>f+\nLOST/error ->-\nON ->g+\nRETURN g>h+\n");
+}
+
 static void test_cold_parts(void **state)
 {
 	assert_items("1/1 1.1: call 40 main+0x0 (/a) => 80 f+0x0 (/a)\n"
@@ -391,7 +407,8 @@ static void test_cold_parts(void **state)
 	             "1/1 1.5: jmp 2f f [clone .cold]+0x0 (/a) => 87 f+0x7 (/a)\n"
 	             "1/1 1.6: jmp 87 f+0x7 (/a) => c0 f.colder+0x0 (/a)\n"
 	             "1/1 1.7: jmp 87 f+0x7 (/a) => 21 f.cold+0x0 (/b)\n", /* of another file */
-	        "CALL main>f\nCALL f>abort\nRETURN abort>f+\nJUMP f>f.colder\nJUMP f>f.cold\n");
+	        "SYNC ->main+\nCALL main>f\nCALL f>abort\nRETURN abort>f+\nJUMP f>f.colder\nJUMP "
+	        "f>f.cold\n");
 }
 
 static void test_names(void **state)
@@ -403,7 +420,7 @@ static void test_names(void **state)
 	             "1/1 1.4: call 44 [unknown] (/lib/x.so) => 48 [unknown] (/lib/x.so)\n"
 	             "1/1 1.5: jmp 44 [unknown] (/lib/x.so) => 48 [unknown] ([unknown])\n"
 	             "1/1 1.6: call 44 _ZN1a1bEi+0x4 (/a) => 90 f(int) const+0x0 (/a)\n",
-	        "JUMP f>f+\nJUMP f>f+\nCALL [x.so]>[x.so]\nJUMP [x.so]>[unknown]\n"
+	        "SYNC ->f+\nJUMP f>f+\nJUMP f>f+\nCALL [x.so]>[x.so]\nJUMP [x.so]>[unknown]\n"
 	        "CALL a::b>f(int) const\n");
 }
 
@@ -412,14 +429,15 @@ static void test_without_offsets(void **state)
 	assert_items("8 call 45 main => 80 f\n8 jcc 84 f => 8a f\n8 jmp 8f f => a0 g\n"
 	             "8 return a8 g => 4a main\n8 tr end  syscall 4f main => 0 [unknown]\n"
 	             "8 tr strt 0 [unknown] => 51 main\n8 jcc 58 main => 90 g\n",
-	        "CALL main>f\nJUMP f>g\nRETURN g>main+\nOFF/syscall main>-\nON ->main+\n"
+	        "SYNC ->main+\nCALL main>f\nJUMP f>g\nRETURN g>main+\nOFF/syscall main>-\nON "
+	        "->main+\n"
 	        "JUMP main>g+\n");
 }
 
 /* Threads, names, times, instructions, and the END of a thread whose last line is no item. */
 static void test_threads(void **state)
 {
-	struct ptf_perf_script_item items[5];
+	struct ptf_perf_script_item items[7];
 	struct text t;
 
 	open_text(&t,
@@ -428,28 +446,32 @@ static void test_threads(void **state)
 	        "uno 1 [002] 1.7: jcc 84 b+0x4 => 88 b+0x8\t IPC: 1.00 (7/10)\n"
 	        "uno 1 [002] 1.8: jcc 84 b+0x4 => 88 b+0x8\t IPC: 1.00 (3/10)\n"
 	        " instruction trace error type 1 time 1.9 cpu 3 pid 20 tid 2 ip 0 code 5: x\n");
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 6; i++)
 		assert_int_equal(ptf_perf_script_reader_next(t.reader, &items[i], NULL), 0);
-	assert_int_equal(ptf_perf_script_reader_next(t.reader, &items[4], NULL), 1);
-	assert_int_equal(ptf_perf_script_reader_next(t.reader, &items[4], NULL), 1);
+	assert_int_equal(ptf_perf_script_reader_next(t.reader, &items[6], NULL), 1);
+	assert_int_equal(ptf_perf_script_reader_next(t.reader, &items[6], NULL), 1);
 
-	assert_int_equal(items[0].tid, 1);
-	assert_int_equal(items[0].pid, -1);
-	assert_int_equal(items[0].cpu, 0);
-	assert_string_equal(items[0].comm, "one");
-	assert_int_equal(items[0].item.time_ns, 1500000000);
-	assert_int_equal(items[0].item.insns, 10);
-	assert_int_equal(items[0].item.insn_size, 5);
-	assert_int_equal(items[1].tid, 2);
-	assert_int_equal(items[1].item.insns, 0);
-	assert_int_equal(items[2].item.kind, PTF_FLOW_LOST);
-	assert_int_equal(items[2].pid, 20);
-	assert_string_equal(items[2].comm, "two"); /* the error does not print it */
-	assert_int_equal(items[3].item.kind, PTF_FLOW_END);
-	assert_int_equal(items[3].tid, 1);
-	assert_int_equal(items[3].item.time_ns, 1800000000);
-	assert_int_equal(items[3].item.insns, 10);
-	assert_string_equal(items[3].comm, "uno");
+	assert_int_equal(items[0].item.kind, PTF_FLOW_SYNC);
+	assert_int_equal(items[0].item.insns, 0);
+	assert_int_equal(items[2].item.kind, PTF_FLOW_SYNC);
+	assert_int_equal(items[2].tid, 2);
+	assert_int_equal(items[1].tid, 1);
+	assert_int_equal(items[1].pid, -1);
+	assert_int_equal(items[1].cpu, 0);
+	assert_string_equal(items[1].comm, "one");
+	assert_int_equal(items[1].item.time_ns, 1500000000);
+	assert_int_equal(items[1].item.insns, 10);
+	assert_int_equal(items[1].item.insn_size, 5);
+	assert_int_equal(items[3].tid, 2);
+	assert_int_equal(items[3].item.insns, 0);
+	assert_int_equal(items[4].item.kind, PTF_FLOW_LOST);
+	assert_int_equal(items[4].pid, 20);
+	assert_string_equal(items[4].comm, "two"); /* the error does not print it */
+	assert_int_equal(items[5].item.kind, PTF_FLOW_END);
+	assert_int_equal(items[5].tid, 1);
+	assert_int_equal(items[5].item.time_ns, 1800000000);
+	assert_int_equal(items[5].item.insns, 10);
+	assert_string_equal(items[5].comm, "uno");
 	close_text(&t);
 }
 
@@ -511,6 +533,7 @@ static void test_endless_line(void **state)
 	strcat(text + strlen(branch) + size, branch);
 	open_text(&t, text);
 	free(text);
+	assert_int_equal(ptf_perf_script_reader_next(t.reader, &item, NULL), 0);
 	assert_int_equal(ptf_perf_script_reader_next(t.reader, &item, NULL), 0);
 	assert_int_equal(ptf_perf_script_reader_next(t.reader, &item, NULL), 0);
 	assert_int_equal(ptf_perf_script_reader_next(t.reader, &item, NULL), 1);
@@ -646,6 +669,7 @@ int main(void)
 	        cmocka_unit_test(test_trace_off_and_on),
 	        cmocka_unit_test(test_kernel_and_user),
 	        cmocka_unit_test(test_errors_are_lost),
+	        cmocka_unit_test(test_sync),
 	        cmocka_unit_test(test_cold_parts),
 	        cmocka_unit_test(test_names),
 	        cmocka_unit_test(test_without_offsets),
