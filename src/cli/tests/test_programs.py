@@ -230,13 +230,13 @@ class SimulatorAlone(EveryProgram):
 def perf_entries(recording):
     """Perf's calls by entry: ({(dso, vaddr): lines}, {(dso, vaddr): name}, trouble). Perf 6.1 gives
     PLT stubs no name or a wrong one: they are by their address, with objdump's name."""
-    counts, names, trouble = collections.Counter(), {}, []
+    counts, names, nowhere = collections.Counter(), {}, []
     for branch, n in recording.perf.calls.items():
         if branch.addr == 0:  # traced no further: not entered
             continue
         vaddr = branch.to_vaddr
         if vaddr is None:
-            trouble.append(f"  {n} calls to {branch.addr:#x} ({branch.to_dso}): mapped nowhere")
+            nowhere.append(f"{branch.addr:#x} ({branch.to_dso})")
             continue
         elf = lib.elf(branch.to_dso)
         name = branch.to_sym
@@ -247,6 +247,9 @@ def perf_entries(recording):
         key = (branch.to_dso, hex(vaddr))
         counts[key] += n
         names[key] = name
+    trouble = []
+    if nowhere:
+        trouble = [f"calls to {len(nowhere)} places where nothing is mapped: {nowhere[0]} ..."]
     return counts, names, trouble
 
 
