@@ -177,7 +177,8 @@ static char *plugin_option(
 	if (emulator->lossy)
 		fputs(",lossy=1", out);
 	if (emulator->pid)
-		fprintf(out, ",pid=%d,next=%d", emulator->pid, emulator->next_id);
+		fprintf(out, ",pid=%d,next=%d,now=%lu", emulator->pid, emulator->next_id,
+		        (unsigned long)emulator->clock_ns);
 	fputs(",comm=", out);
 	put_escaped(out, program->comm);
 	if (emulator->log_dir) {

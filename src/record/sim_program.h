@@ -34,6 +34,7 @@ struct ptf_sim_emulator {
 	int wait_ms;              /* for START before the first instruction; -1: for ever */
 	bool lossy;               /* recordings may lose data */
 	int32_t pid, next_id;     /* insn clock: canonical ids, 0: the first ones */
+	uint64_t clock_ns;        /* insn clock: time at which it begins, 0: the first one */
 	const char *log_dir;      /* for debugging, or NULL */
 };
 

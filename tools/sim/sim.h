@@ -113,8 +113,9 @@ struct sim {
 	/* options */
 	enum ptf_sim_clock clock;
 	double dilation;
-	bool lossy;     /* whatever the client asks for */
-	bool calibrate; /* record into nothing, for ptflame-sim-loop */
+	uint64_t clock_start; /* insn clock, ns */
+	bool lossy;           /* whatever the client asks for */
+	bool calibrate;       /* record into nothing, for ptflame-sim-loop */
 	int wait_ms; /* 0, milliseconds, or SIM_WAIT_FOREVER for a START before the first block */
 	const char *log_dir;      /* debug */
 	const char *plugin_path;  /* to enter again after execve */

@@ -47,6 +47,7 @@ static int emulator_command(const struct sim_thread *t, const struct ptf_sim_pro
 	        .lossy = sim.lossy,
 	        .pid = insn ? t->pid : 0,
 	        .next_id = *sim.next_id,
+	        .clock_ns = t->insns,
 	        .log_dir = sim.log_dir};
 
 	return ptf_sim_program_command(program, &emulator, command, NULL);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The plugin's entry points, and its options: clock=real|insn, dilation=X, wait=MS (-1: for ever),
- * lossy=1, calibrate=1 (records into nothing), pid=N and next=N (canonical ids) and comm=NAME after
- * execve, log=DIR (debug: the true sequence of blocks, per thread: pc and instructions, 8 bytes
- * each).
+ * lossy=1, calibrate=1 (records into nothing), pid=N, next=N (canonical ids), now=NS (insn clock)
+ * and comm=NAME after execve, log=DIR (debug: the true sequence of blocks, per thread: pc and
+ * instructions, 8 bytes each).
  */
 #include "sim.h"
 
@@ -18,7 +18,7 @@
 
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 
-struct sim sim = {.threads_lock = PTHREAD_MUTEX_INITIALIZER};
+struct sim sim = {.clock_start = SIM_CLOCK_START, .threads_lock = PTHREAD_MUTEX_INITIALIZER};
 
 bool sim_quiet;
 
@@ -97,6 +97,8 @@ static bool parse_option(const char *option)
 		sim.calibrate = true;
 	else if (strncmp(option, "next=", 5) == 0)
 		next_id = atoi(option + 5);
+	else if (strncmp(option, "now=", 4) == 0)
+		sim.clock_start = strtoull(option + 4, NULL, 10);
 	else if (strncmp(option, "comm=", 5) == 0)
 		snprintf(sim.comm, sizeof(sim.comm), "%s", option + 5);
 	else if (strncmp(option, "log=", 4) == 0)

@@ -81,7 +81,7 @@ void sim_process_name(void)
 
 uint64_t sim_thread_time(struct sim_thread *t)
 {
-	uint64_t latest = SIM_CLOCK_START;
+	uint64_t latest = sim.clock_start;
 	struct sim_thread *i;
 
 	if (sim.clock == PTF_SIM_CLOCK_REAL)
@@ -138,7 +138,7 @@ static void identify(struct sim_thread *t, unsigned vcpu, bool first)
 	t->real_tid = gettid();
 	t->pid = sim.pid;
 	t->ptid = first ? sim.ppid : births[i].ptid;
-	t->insns = first ? SIM_CLOCK_START : births[i].insns;
+	t->insns = first ? sim.clock_start : births[i].insns;
 	t->tid = first ? sim.pid : sim.clock == PTF_SIM_CLOCK_INSN ? births[i].tid : t->real_tid;
 	memcpy(t->comm, first ? sim.comm : births[i].comm, SIM_COMM_SIZE);
 	if (first)

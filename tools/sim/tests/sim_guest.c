@@ -410,16 +410,21 @@ static void threads(void)
 	}
 }
 
+static _Atomic int threads_begun;
+
 static void *busy(void *arg)
 {
 	volatile uint64_t n = 100;
 
+	threads_begun++;
 	for (;;)
 		sink += spin(n);
+	return NULL;
 }
 
 static void *blocked(void *arg)
 {
+	threads_begun++;
 	pause();
 	return NULL;
 }
@@ -434,6 +439,8 @@ static void exit_running(void)
 		CHECK(pthread_create(&t, NULL, busy, NULL) == 0);
 		CHECK(pthread_create(&t, NULL, blocked, NULL) == 0);
 	}
+	while (threads_begun < 6)
+		usleep(1000);
 	pthread_setname_np(t, "renamed");
 	usleep(20000);
 }
