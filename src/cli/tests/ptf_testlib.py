@@ -558,8 +558,7 @@ class PerfScript:
             timer.start()
             try:
                 with process.stdout:
-                    for line in process.stdout:
-                        self._line(line)
+                    self._read(process.stdout)
                 status = process.wait()
             finally:
                 timer.cancel()
@@ -572,23 +571,35 @@ class PerfScript:
         self.errors += [line for line in self.stderr.splitlines()
                         if re.search(r"error|failed|invalid|AUX data lost", line, re.IGNORECASE)]
 
-    def _line(self, line):
-        if "PERF_RECORD_" in line:
-            self.spaces.event(line)
-            return
-        if "instruction trace error" in line:
-            self.errors.append(line.strip())
-            return
-        match = _LINE.match(line)
-        if not match:
-            self.odd.append(line.rstrip())
-            return
-        self.branches += 1
+    def _read(self, lines):
+        """The same branches come millions of times: each text is looked at once, between two
+        events that change what is mapped."""
+        seen = collections.Counter()
+        for line in lines:
+            if "PERF_RECORD_" in line:
+                self._branches(seen)
+                seen.clear()
+                self.spaces.event(line)
+            else:
+                seen[line] += 1
+        self._branches(seen)
+
+    def _branches(self, seen):
+        for line, count in seen.items():
+            if "instruction trace error" in line:
+                self.errors.append(line.strip())
+            elif match := _LINE.match(line):
+                self._branch(match, count)
+            else:
+                self.odd.append(line.rstrip())
+
+    def _branch(self, match, count):
+        self.branches += count
         pid, tid, flags, *place = match.groups()
         # Also "tr end call" for a call whose target is not traced any more.
         kind = flags.split()[-1:]
         if kind == ["return"]:
-            self.returns += 1
+            self.returns += count
         if kind != ["call"]:
             return
         ip, sym, off, dso, addr, to_sym, to_off, to_dso = place
@@ -596,4 +607,4 @@ class PerfScript:
         self.calls[Branch(
             int(tid), " ".join(flags.split()), int(ip, 16), sym, int(off or "0", 16), dso, address,
             to_sym, int(to_off or "0", 16), to_dso, self.spaces.vaddr(int(pid), address),
-        )] += 1
+        )] += count

@@ -307,6 +307,18 @@ class PerfCalls(EveryProgram):
             wrong += ["names:", *misnamed]
         self.none(recording, wrong)
 
+    def test_big_trace(self):
+        """More than 20 MB of trace: many chunks of AUX data, many PSBs."""
+        if _variant == "dynamic" or _names:
+            self.skipTest("done with PTF_VARIANT=static")
+        recording = Recording(lib.program("sort", "static", ["180000"])).ready()
+        self.assertGreater(os.path.getsize(recording.path), 20e6)
+        self.assertEqual(recording.perf.errors, [])
+        self.assertEqual(recording.perf.odd, [])
+        self.calls(recording)
+        self.raw(recording)
+        self.assertEqual(lib.identity_errors(recording.report), [])
+
     def test_sum_of_calls_and_returns(self):
         self.each(self.raw)
 
