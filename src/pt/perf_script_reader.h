@@ -9,6 +9,7 @@
  *     call                           CALL; insn_size only with -F +insnlen
  *     return                         RETURN
  *     jcc, jmp, tx abrt              JUMP when it leaves the function, else nothing
+ *                                    (a jump to the function's own entry may be a loop: nothing)
  *     tr strt                        ON at `to`
  *     tr end  syscall, int           OFF, cause SYSCALL
  *     tr end  async, hw int          OFF, cause ASYNC; so is "tr end" alone: an instruction that
