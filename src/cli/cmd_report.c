@@ -248,15 +248,24 @@ static void print_stats(const struct ptf_profile *profile)
 
 /* ---- output ---- */
 
+/* By name, else by the output's ending, else folded; NULL: no such name. */
 static const struct ptf_output_format *choose_format(const struct report_options *o)
 {
-	const struct ptf_output_format *format = ptf_output_formats[0];
+	const struct ptf_output_format *format = NULL;
 
 	if (o->format)
-		format = ptf_output_format_find(o->format);
-	else if (o->output)
+		return ptf_output_format_find(o->format);
+	if (o->output)
 		format = ptf_output_format_of_file(o->output);
-	return format;
+	return format ? format : ptf_output_formats[0];
+}
+
+static void list_formats(const char *wanted)
+{
+	fprintf(stderr, "ptflame report: no format '%s'; there are", wanted);
+	for (size_t i = 0; ptf_output_formats[i]; i++)
+		fprintf(stderr, " %s", ptf_output_formats[i]->name);
+	fprintf(stderr, "\n");
 }
 
 static int write_report(const struct ptf_profile *profile, const struct report_options *o,
@@ -315,11 +324,7 @@ int cmd_report(int argc, char **argv)
 	argp_parse(&report_argp, argc, argv, 0, NULL, &o);
 	format = choose_format(&o);
 	if (!format) {
-		fprintf(stderr, "ptflame report: no format '%s'; there are",
-			o.format ? o.format : o.output);
-		for (size_t i = 0; ptf_output_formats[i]; i++)
-			fprintf(stderr, " %s", ptf_output_formats[i]->name);
-		fprintf(stderr, "\n");
+		list_formats(o.format);
 		return PTF_EXIT_USAGE;
 	}
 	return run_report(&o, format);
