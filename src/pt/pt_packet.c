@@ -35,14 +35,6 @@ static void set_tnt(struct ptf_packet *packet, uint64_t bits)
 	packet->payload = bits & ((1ull << stop) - 1);
 }
 
-static int decode_tnt_8(const uint8_t *at, struct ptf_packet *packet)
-{
-	set_tnt(packet, at[0] >> 1);
-	packet->kind = PTF_PACKET_TNT_8;
-	packet->size = 1;
-	return 1;
-}
-
 static int decode_tnt_64(const uint8_t *at, size_t left, struct ptf_packet *packet)
 {
 	uint64_t bits;
@@ -262,18 +254,13 @@ static int decode_extended(const uint8_t *at, size_t left, struct ptf_packet *pa
 	}
 }
 
-int ptf_packet_decode(const uint8_t *at, size_t left, struct ptf_packet *packet)
+int ptf_packet_decode_rare(const uint8_t *at, size_t left, struct ptf_packet *packet)
 {
 	*packet = (struct ptf_packet){0};
 	if (!left)
 		return 0;
-	if ((at[0] & 1) == 0) {
-		if (at[0] == 0)
-			return fixed(packet, PTF_PACKET_PAD, 1, left);
-		if (at[0] == 2)
-			return decode_extended(at, left, packet);
-		return decode_tnt_8(at, packet);
-	}
+	if (at[0] == 2)
+		return decode_extended(at, left, packet);
 	if ((at[0] & 3) == 3)
 		return decode_cyc(at, left, packet);
 	switch (at[0] & 0x1f) {

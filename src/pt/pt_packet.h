@@ -53,8 +53,8 @@ struct ptf_packet {
 	uint8_t ipc;       /* TIP*, FUP: IP compression (IPBytes field) */
 	uint8_t tnt_count; /* TNT: branches, 1..47 (0: none, a stop bit alone) */
 	uint8_t flags;     /* MODE.Exec: bit 0 CS.L, 1 CS.D, 2 IF; MODE.TSX: bit 0 in TX, 1 abort;
-	                    * EXSTOP,     PTW, BEP, CFE: bit 0 an IP (FUP) follows; BBP: bit 0 items are of
-	                    * 4 bytes,     else of 8; BIP: item number; EVD: type */
+	                    * EXSTOP,     PTW, BEP, CFE: bit 0 an IP (FUP) follows; BBP: bit 0 items are
+	                    * of     4 bytes,     else of 8; BIP: item number; EVD: type */
 	uint8_t cbr, mtc;
 	uint16_t ctc, fc; /* TMA: crystal clock, fast counter (9 bits) */
 	uint64_t payload; /* TNT: bits, oldest in the highest of tnt_count; TIP*, FUP: raw IP bits;
@@ -63,9 +63,32 @@ struct ptf_packet {
 	                   * type | vector << 8 */
 };
 
+/* What ptf_packet_decode does not decode itself. */
+int ptf_packet_decode_rare(const uint8_t *at, size_t left, struct ptf_packet *packet);
+
 /* Decodes the packet at `at`, of which `left` bytes are there. Returns its size (> 0), 0 when the
- * stream ends inside it, -1 when the bytes are no packet. Reads nothing behind at[left - 1]. */
-int ptf_packet_decode(const uint8_t *at, size_t left, struct ptf_packet *packet);
+ * stream ends inside it, -1 when the bytes are no packet. Reads nothing behind at[left - 1]. Most
+ * packets are one byte long: TNT-8, CYC and PAD are decoded in the caller. */
+static inline int ptf_packet_decode(const uint8_t *at, size_t left, struct ptf_packet *packet)
+{
+	unsigned byte = left ? at[0] : 0, stop;
+
+	*packet = (struct ptf_packet){.kind = PTF_PACKET_PAD, .size = 1};
+	if ((byte & 1) == 0 && byte > 2) {
+		stop = 30 -
+		       (unsigned)__builtin_clz(byte); /* below the header bit and the stop bit */
+		packet->kind = PTF_PACKET_TNT_8;
+		packet->tnt_count = (uint8_t)stop;
+		packet->payload = (byte >> 1) & ((1u << stop) - 1);
+		return 1;
+	}
+	if ((byte & 7) == 3) {
+		packet->kind = PTF_PACKET_CYC;
+		packet->payload = byte >> 3;
+		return 1;
+	}
+	return byte || !left ? ptf_packet_decode_rare(at, left, packet) : 1;
+}
 
 /* Payload of the block items that may come next: between a BBP and its BEP the bytes xxxxx100 are
  * items (BIP), elsewhere they are TNT. Zero at the start of a stream. */
