@@ -13,6 +13,8 @@
  * the process (PROCESS, MMAP for every executable mapping, one THREAD for every thread), then
  * STARTED, and from then on events as they happen and AUX data. On STOP it ends the streams
  * (TIP.PGD), sends the rest of the AUX data, then STOPPED. The client may START again or close.
+ * At the end of the process (exit, death by a signal that can be caught, execve) it does the same
+ * unasked. A stream's AUX offsets begin at 0 with every START.
  *
  * THREAD for a new thread must be answered with THREAD_ACK before that thread runs its first
  * guest instruction, so that the client can open its context-switch event (real clock only;

@@ -74,6 +74,8 @@ static void enter(struct sim_thread *t, const char *path, const struct ptf_sim_a
 
 	if (ptf_sim_program_init(&program, path, (const char *const *)argv->v, NULL) < 0)
 		return; /* execve will fail as it does natively */
+	/* With the insn clock, too, the exec must come after the last packet of the old program. */
+	t->insns += sim.clock == PTF_SIM_CLOCK_INSN;
 	if (!program.simulable) {
 		tell(t, path, false);
 		sim_server_stop();
