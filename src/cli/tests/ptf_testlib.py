@@ -296,6 +296,15 @@ def report_json(data, *options, timeout=300):
     return json.loads(result.stdout)
 
 
+def is_sanitized(binary):
+    """Is it built with AddressSanitizer (which makes it slower and larger)?"""
+    try:
+        with open(binary, "rb") as file:
+            return b"__asan_init" in file.read()
+    except OSError:
+        return False
+
+
 def engines():
     """The decoders that this ptflame has."""
     result = run([PTFLAME, "report", "-i", "/dev/null", "--engine", "fast"], check=False)
@@ -500,11 +509,12 @@ _MMAP = re.compile(
     r": \S+ (.*)$"
 )
 _FORK = re.compile(r"PERF_RECORD_FORK\((\d+):\d+\):\((\d+):\d+\)")
-_EXEC = re.compile(r"PERF_RECORD_COMM exec: .*:(\d+)/\d+$")
 
 
 class AddressSpaces:
-    """Which files are mapped where, in each process: turns addresses into the ELF's."""
+    """Which files are mapped where, in each process: turns addresses into the ELF's. What was
+    mapped before an execve stays below what came after: perf may print the last call before it
+    later."""
 
     def __init__(self, symfs=""):
         self.symfs = symfs
@@ -517,8 +527,6 @@ class AddressSpaces:
             start = int(start, 16)
             self.spaces[int(pid)].insert(
                 0, Mapping(start, start + int(length, 16), int(pgoff, 16), name))
-        elif match := _EXEC.search(line):
-            self.spaces[int(match.group(1))] = []
         elif match := _FORK.search(line):
             pid, parent = map(int, match.groups())
             if pid != parent:

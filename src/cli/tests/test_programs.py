@@ -133,9 +133,9 @@ class Recording:
             cls.made[program.file] = cls(program)
         return cls.made[program.file]
 
-    def __init__(self, program):
+    def __init__(self, program, name="data"):
         self.program = program
-        self.path = os.path.join(Recording.directory, program.file + ".data")
+        self.path = os.path.join(Recording.directory, f"{program.file}.{name}")
         self.failure = self._perf = self._report = None
         try:
             self.truth = lib.Truth(lib.record(self.path, program.command))
@@ -311,7 +311,7 @@ class PerfCalls(EveryProgram):
         """More than 20 MB of trace: many chunks of AUX data, many PSBs."""
         if _variant == "dynamic" or _names:
             self.skipTest("done with PTF_VARIANT=static")
-        recording = Recording(lib.program("sort", "static", ["180000"])).ready()
+        recording = Recording(lib.program("sort", "static", ["180000"]), "big").ready()
         self.assertGreater(os.path.getsize(recording.path), 20e6)
         self.assertEqual(recording.perf.errors, [])
         self.assertEqual(recording.perf.odd, [])
@@ -466,9 +466,8 @@ class Jit(unittest.TestCase):
         for variant in [_variant] if _variant else ["static", "dynamic"]:
             with self.subTest(variant=variant):
                 program = lib.program("jit", variant)
-                path = os.path.join(Recording.directory, program.file + ".data")
-                truth = lib.Truth(lib.record(path, program.command))
-                report = lib.report_json(path)
+                recording = Recording(program).ready()
+                truth, report = recording.truth, recording.report
                 self.assertEqual(lib.identity_errors(report), [])
                 calls = collections.Counter()
                 for function in report["functions"]:

@@ -3,7 +3,7 @@
 """Damaged files: `report` of a file cut off or with a byte changed ends with status 0 or 1 and, then,
 a message; it never crashes, never takes long and never takes much memory.
 
-With PTF_ASAN_BIN a ptflame built with sanitizers is tested instead. PTF_ROBUST_TRUNCATIONS (200)
+With PTF_ASAN_BIN a ptflame built with sanitizers is tested instead (it may take more). PTF_ROBUST_TRUNCATIONS (200)
 and PTF_ROBUST_FLIPS (2000) are the numbers for each file, PTF_ROBUST_SEED the seed."""
 
 import multiprocessing.pool
@@ -15,7 +15,7 @@ import time
 import ptf_testlib as lib
 
 BINARY = os.environ.get("PTF_ASAN_BIN") or lib.PTFLAME
-SANITIZED = bool(os.environ.get("PTF_ASAN_BIN"))
+SANITIZED = lib.is_sanitized(BINARY)
 TRUNCATIONS = int(os.environ.get("PTF_ROBUST_TRUNCATIONS", "200"))
 FLIPS = int(os.environ.get("PTF_ROBUST_FLIPS", "2000"))
 SEED = int(os.environ.get("PTF_ROBUST_SEED", "20240601"))

@@ -54,8 +54,10 @@ class Parsers(unittest.TestCase):
                          [lib.Mapping(0x1000, 0x3000, 0x500, "/no/such file")])
         spaces.event("x 9 [-01] 1.0: PERF_RECORD_FORK(9:9):(7:7)")
         self.assertEqual(spaces.spaces[9], spaces.spaces[7])
-        spaces.event("x 9 [-01] 1.0: PERF_RECORD_COMM exec: true:9/9")
-        self.assertEqual((len(spaces.spaces[9]), len(spaces.spaces[7])), (0, 1))
+        spaces.event("x 9 [-01] 1.0: PERF_RECORD_MMAP2 9/9: [0x1000(0x1000) @ 0 fe:00 3 0]: "
+                     "r-xp /other")
+        self.assertEqual([m.name for m in spaces.spaces[9]], ["/other", "/no/such file"])
+        self.assertEqual(len(spaces.spaces[7]), 1)
         self.assertIsNone(spaces.vaddr(7, 0x1800))
 
     def test_branch_line(self):
