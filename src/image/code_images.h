@@ -22,8 +22,8 @@
 /* One mapped file (or pseudo file such as "[vdso]"), shared by all processes that map it. */
 struct ptf_module {
 	const char *path;      /* as mapped */
-	const char *disk_path; /* where it is read: symfs prefixed, build-id cache; NULL if missing, or
-	                        * if the code is in no file: [vdso] */
+	const char *disk_path; /* where it is read: symfs prefixed, build-id cache; NULL if missing,
+	                        * or if the code is in no file: [vdso] */
 	uint32_t index;        /* 0.. in order of appearance */
 	bool kernel;           /* the kernel or one of its modules */
 	bool missing;          /* needed for decoding but not readable: see problem */
@@ -33,51 +33,51 @@ struct ptf_module {
 };
 
 struct ptf_code_map {
-	uint64_t start, end;     /* virtual addresses, end exclusive */
-	uint64_t file_offset;    /* of `start` in the module's file, bytes */
+	uint64_t start, end;  /* virtual addresses, end exclusive */
+	uint64_t file_offset; /* of `start` in the module's file, bytes */
 	struct ptf_module *module;
 };
 
 /* The code of a process for a span of time. Immutable once frozen. */
 struct ptf_code_epoch {
-	uint64_t from_ns;            /* valid from this time on, until the next epoch */
-	struct ptf_code_map *maps;   /* sorted by start, not overlapping */
+	uint64_t from_ns;          /* valid from this time on, until the next epoch */
+	struct ptf_code_map *maps; /* sorted by start, not overlapping */
 	size_t n_maps;
-	uint32_t id;                 /* unique in the collection */
+	uint32_t id; /* unique in the collection */
 	struct ptf_code_images *images;
 };
 
 struct ptf_code_images;
 
 struct ptf_code_images_options {
-	const char *symfs;       /* prefix for file names, or NULL */
-	const char *search_dir;  /* a perf.data directory or archive that may hold files, or NULL */
+	const char *symfs;      /* prefix for file names, or NULL */
+	const char *search_dir; /* a perf.data directory or archive that may hold files, or NULL */
 };
 
 /* functions: borrowed, must outlive the collection. NULL when out of memory. */
-struct ptf_code_images *ptf_code_images_create(struct ptf_function_table *functions,
-	const struct ptf_code_images_options *options);
+struct ptf_code_images *ptf_code_images_create(
+        struct ptf_function_table *functions, const struct ptf_code_images_options *options);
 void ptf_code_images_destroy(struct ptf_code_images *images);
 
 /* Takes one record; kinds that say nothing of code are ignored. Errors: PTF_ENOMEM. */
-int ptf_code_images_add(struct ptf_code_images *images, const struct ptf_record *record,
-	struct ptf_error *err);
+int ptf_code_images_add(
+        struct ptf_code_images *images, const struct ptf_record *record, struct ptf_error *err);
 
 /* The build-id that the trace's header gives for a file: checked when the file is opened. */
 int ptf_code_images_expect_build_id(struct ptf_code_images *images, const char *filename,
-	const uint8_t *id, size_t size, struct ptf_error *err);
+        const uint8_t *id, size_t size, struct ptf_error *err);
 
 /* Builds the epochs. */
 int ptf_code_images_freeze(struct ptf_code_images *images, struct ptf_error *err);
 
 /* The code of process pid at a time (PTF_NO_TIME: the last epoch); NULL when nothing is known. */
 #define PTF_NO_TIME UINT64_MAX
-const struct ptf_code_epoch *ptf_code_images_epoch(const struct ptf_code_images *images,
-	int32_t pid, uint64_t time_ns);
+const struct ptf_code_epoch *ptf_code_images_epoch(
+        const struct ptf_code_images *images, int32_t pid, uint64_t time_ns);
 
 /* All epochs of pid in time order; NULL and *n = 0 for an unknown process. */
-const struct ptf_code_epoch *const *ptf_code_images_epochs(const struct ptf_code_images *images,
-	int32_t pid, size_t *n);
+const struct ptf_code_epoch *const *ptf_code_images_epochs(
+        const struct ptf_code_images *images, int32_t pid, size_t *n);
 
 /* Modules 0..n-1 (index order). */
 struct ptf_module *const *ptf_code_images_modules(const struct ptf_code_images *images, size_t *n);
@@ -92,17 +92,17 @@ int ptf_module_open(struct ptf_module *module);
 uint64_t ptf_code_map_vaddr(const struct ptf_code_map *map, uint64_t ip);
 
 /* Up to size code bytes at ip (they stop at the end of the mapping); returns their number. */
-size_t ptf_code_epoch_read(const struct ptf_code_epoch *epoch, uint64_t ip, uint8_t *out,
-	size_t size);
+size_t ptf_code_epoch_read(
+        const struct ptf_code_epoch *epoch, uint64_t ip, uint8_t *out, size_t size);
 
 /* The function at ip; never NULL. target: ip is where a call went, so that a function begins there
  * if no symbol and no FDE covers it. A .cold part is its function. */
-const struct ptf_function *ptf_code_epoch_function(const struct ptf_code_epoch *epoch, uint64_t ip,
-	bool target);
+const struct ptf_function *ptf_code_epoch_function(
+        const struct ptf_code_epoch *epoch, uint64_t ip, bool target);
 
 /* The same, and where its entry lies in this process (0 when unknown): *entry == ip tells whether
  * ip begins the function. */
-const struct ptf_function *ptf_code_epoch_function_entry(const struct ptf_code_epoch *epoch,
-	uint64_t ip, bool target, uint64_t *entry);
+const struct ptf_function *ptf_code_epoch_function_entry(
+        const struct ptf_code_epoch *epoch, uint64_t ip, bool target, uint64_t *entry);
 
 #endif

@@ -22,7 +22,7 @@ enum ptf_function_kind {
 };
 
 struct ptf_function {
-	const char *name;     /* demangled; "[module+0xVADDR]" without a symbol; never NULL or empty */
+	const char *name; /* demangled; "[module+0xVADDR]" without a symbol; never NULL or empty */
 	const char *raw_name; /* as in the symbol table, or NULL */
 	const char *module;   /* path as mapped, "" when unknown */
 	uint64_t address;     /* ELF virtual address of the entry */
@@ -39,17 +39,17 @@ void ptf_function_table_destroy(struct ptf_function_table *table);
 
 /* Number of functions; ids are 0..count-1. */
 uint32_t ptf_function_table_count(const struct ptf_function_table *table);
-const struct ptf_function *ptf_function_table_get(const struct ptf_function_table *table,
-	uint32_t id);
+const struct ptf_function *ptf_function_table_get(
+        const struct ptf_function_table *table, uint32_t id);
 
 /* The "[unknown]" function, id 0. */
 const struct ptf_function *ptf_function_table_unknown(const struct ptf_function_table *table);
 
-/* Finds or makes the function (module, address, kind, raw_name). raw_name may be NULL: then the name is made of
- * the module's base name and address. demangle: run raw_name through libiberty's demangler (C++,
- * Rust, with parameters left out as perf prints it). NULL when out of memory. */
+/* Finds or makes the function (module, address, kind, raw_name). raw_name may be NULL: then the
+ * name is made of the module's base name and address. demangle: run raw_name through libiberty's
+ * demangler (C++, Rust, with parameters left out as perf prints it). NULL when out of memory. */
 const struct ptf_function *ptf_function_table_intern(struct ptf_function_table *table,
-	const char *module, uint64_t address, uint64_t size, enum ptf_function_kind kind,
-	const char *raw_name, bool demangle);
+        const char *module, uint64_t address, uint64_t size, enum ptf_function_kind kind,
+        const char *raw_name, bool demangle);
 
 #endif
