@@ -22,6 +22,8 @@
 #define SEND_BUFFER (4 << 20) /* wanted; the kernel gives what it allows */
 #define LOSSY_BUFFERS 4       /* of a thread, that the socket holds in lossy mode */
 #define WAIT_STEP_US 200
+#define WAIT_EAGER_US 200000 /* a recorder comes soon, or a person starts it */
+#define WAIT_LAZY_US 5000
 #define END_WAIT_US 2000000 /* for a thread that makes no step */
 
 static _Atomic int listen_fd = -1, client_fd = -1;
@@ -461,11 +463,14 @@ void sim_server_forked(void)
 
 void sim_server_wait(int milliseconds)
 {
-	int64_t left = (int64_t)milliseconds * 1000;
+	int64_t waited = 0, step = WAIT_STEP_US;
 
-	while (!sim.recording && (milliseconds == SIM_WAIT_FOREVER || left > 0)) {
-		usleep(WAIT_STEP_US);
-		left -= WAIT_STEP_US;
+	while (!sim.recording &&
+	        (milliseconds == SIM_WAIT_FOREVER || waited < (int64_t)milliseconds * 1000)) {
+		usleep((useconds_t)step);
+		waited += step;
+		if (waited > WAIT_EAGER_US)
+			step = WAIT_LAZY_US;
 	}
 	sim.waiting = false;
 }
