@@ -138,7 +138,10 @@ static void end_command(struct ptf_sim_session *s)
 {
 	unsigned interrupts = s->interrupts;
 
-	if (!s->interrupted_by_terminal || interrupts > 1)
+	/* One that waits for START has not run yet, and cannot take a signal. */
+	if (!s->started_ns)
+		ptf_child_signal(&s->command, SIGKILL);
+	else if (!s->interrupted_by_terminal || interrupts > 1)
 		ptf_child_signal(&s->command, SIGTERM);
 	while (!ptf_child_reap(&s->command, false)) {
 		struct pollfd wait = {.fd = s->signal_fd, .events = POLLIN};

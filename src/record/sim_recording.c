@@ -652,7 +652,6 @@ int ptf_sim_recording_switch(struct ptf_sim_recording *rec, int32_t pid, int32_t
 	        .next_prev_pid = -1, .next_prev_tid = -1, .out = sw->out, .preempt = sw->preempt};
 	record.misc = (uint16_t)((sw->out ? PTF_MISC_SWITCH_OUT : 0) |
 	                         (sw->preempt ? PTF_MISC_SWITCH_OUT_PREEMPT : 0));
-	note_time(rec, sw->time_ns);
 	return emit(rec, &record, err);
 }
 

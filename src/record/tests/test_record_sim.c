@@ -743,8 +743,8 @@ static void a_full_ring_counts_what_it_lost(void **state)
 	ptf_switch_ring_release(&ring);
 	assert_true(lost > 0);
 	assert_true(seen > 1000);
-	/* Out and in for each sleep, and those that we did not ask for. */
-	assert_true(seen + lost >= 2 * sleeps);
+	/* Out and in for each sleep; on a loaded machine some are over before they begin. */
+	assert_true(seen + lost >= sleeps);
 }
 
 /* From here on perf_event_open is refused to this process. */
