@@ -199,8 +199,8 @@ static bool name_index_fill(struct name_index *index, const struct ptf_elf_symta
 {
 	bool needed = false;
 
-	ptf_vec_foreach (s, &symtab->list)
-		needed |= cold_part_of(s->name) > 0;
+	for (size_t i = 0; !needed && i < symtab->list.n; i++)
+		needed = cold_part_of(symtab->list.v[i].name) > 0;
 	for (size_t i = symtab->list.n; needed && i-- > 0;) {
 		const struct ptf_elf_symbol *s = &symtab->list.v[i];
 		uint64_t *first = ptf_hash_map_at(
