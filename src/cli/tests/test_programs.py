@@ -16,7 +16,6 @@ import collections
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import unittest
@@ -182,7 +181,9 @@ def counts_diff(title, names, ours, theirs, others="perf"):
         if ours[key] != theirs[key]:
             lines.append(f"  {names.get(key, '?')} {key}: ptflame {ours[key]}, "
                          f"{others} {theirs[key]}")
-    return [f"{title}: {len(lines)} of {len(set(ours) | set(theirs))} differ", *lines] if lines else []
+    if not lines:
+        return []
+    return [f"{title}: {len(lines)} of {len(set(ours) | set(theirs))} differ", *lines]
 
 
 class EveryProgram(unittest.TestCase):
@@ -271,7 +272,7 @@ def demangled(name):
     if not name.startswith("_Z"):
         return name
     symbol, at, suffix = name.partition("@")
-    plain = subprocess.run(["c++filt", "--no-verbose", symbol], capture_output=True, text=True, check=True).stdout
+    plain = lib.run(["c++filt", "--no-verbose", symbol]).stdout
     return plain.strip() + at + suffix
 
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Damaged files: `report` of a file cut off or with a byte changed ends with status 0 or 1 and, then,
-a message; it never crashes, never takes long and never takes much memory.
+"""Damaged files: `report` of a file cut off or with a byte changed ends with status 0 or 1 and,
+then, a message; it never crashes, never takes long and never takes much memory.
 
-With PTF_ASAN_BIN a ptflame built with sanitizers is tested instead (it may take more). PTF_ROBUST_TRUNCATIONS (200)
-and PTF_ROBUST_FLIPS (2000) are the numbers for each file, PTF_ROBUST_SEED the seed."""
+With PTF_ASAN_BIN a ptflame built with sanitizers is tested instead (it may take more).
+PTF_ROBUST_TRUNCATIONS (200) and PTF_ROBUST_FLIPS (2000) are the numbers for each file, PTF_ROBUST_SEED the seed."""
 
 import multiprocessing.pool
 import os

@@ -43,7 +43,8 @@ class Redis(lib.TestCase):
                    "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
                    "--io-threads", "2", "--dir", self.dir]
         with open(self.file("server.log"), "w") as log, \
-                lib.background(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as process:
+                lib.background(command, stdin=subprocess.DEVNULL, stdout=log,
+                               stderr=log) as process:
             def ready():
                 if process.poll() is not None:
                     with open(self.file("server.log")) as text:
