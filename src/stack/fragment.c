@@ -33,7 +33,8 @@ void ptf_fragment_builder_release(struct ptf_fragment_builder *builder)
 static int new_piece(struct ptf_fragment_builder *builder, const struct ptf_function *function)
 {
 	struct ptf_fragment *fragment = builder->fragment;
-	struct ptf_piece piece = {.function = function, .now_ns = PTF_NO_TIME};
+	struct ptf_piece piece = {
+		.function = function, .from_ns = PTF_NO_TIME, .now_ns = PTF_NO_TIME};
 
 	piece.root = ptf_arena_alloc(&fragment->tree.arena, sizeof(*piece.root));
 	if (!piece.root || !ptf_vec_push(&fragment->pieces, piece))
@@ -58,6 +59,7 @@ static int seal_piece(struct ptf_fragment_builder *builder)
 	piece->resume = stack->resume;
 	piece->untraced_call = stack->untraced_call;
 	piece->now_ns = stack->state == PTF_STACK_UNKNOWN ? PTF_NO_TIME : stack->now_ns;
+	piece->from_ns = stack->from_ns != PTF_NO_TIME ? stack->from_ns : piece->now_ns;
 	return 0;
 }
 
@@ -79,6 +81,7 @@ int ptf_fragment_builder_begin(struct ptf_fragment_builder *builder, int32_t pid
 		.state = PTF_STACK_UNKNOWN,
 		.resume = PTF_NO_RANGE,
 		.now_ns = PTF_NO_TIME,
+		.from_ns = PTF_NO_TIME,
 		.thread = timeline,
 		.latency = builder->latency,
 		.rules = builder->rules,

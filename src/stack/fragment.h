@@ -21,6 +21,7 @@ struct ptf_piece {
 	enum ptf_place place;                 /* at the end */
 	struct ptf_ip_range resume;           /* at the end */
 	bool untraced_call;                   /* at the end */
+	uint64_t from_ns;                     /* booked from here on, PTF_NO_TIME: not at all */
 	uint64_t now_ns;                      /* booked up to here, PTF_NO_TIME: nothing */
 	struct ptf_flow_item item;            /* to be applied behind it, when has_item */
 	bool has_item;

@@ -34,6 +34,7 @@ void ptf_shadow_stack_rebase(struct ptf_shadow_stack *stack, struct ptf_call_nod
 {
 	stack->base = base;
 	stack->frames.n = 0;
+	stack->from_ns = PTF_NO_TIME;
 }
 
 static void rule_fired(struct ptf_shadow_stack *stack, enum ptf_stack_rule rule)
@@ -87,6 +88,8 @@ int ptf_shadow_stack_advance(struct ptf_shadow_stack *stack, uint64_t to_ns)
 		stack->off_cursor = ptf_thread_timeline_off_after(thread, to_ns);
 		return 0;
 	}
+	if (stack->from_ns == PTF_NO_TIME)
+		stack->from_ns = stack->now_ns;
 	while (stack->now_ns < to_ns) {
 		const struct ptf_off_span *span = stack->off_cursor < thread->n_off
 			? &thread->off[stack->off_cursor]

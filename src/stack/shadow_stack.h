@@ -73,6 +73,7 @@ struct ptf_shadow_stack {
 	struct ptf_ip_range resume;  /* where tracing should go on after OFF */
 	bool untraced_call;          /* tracing stopped at a call in an earlier segment */
 	uint64_t now_ns;             /* booked up to here; PTF_NO_TIME: nothing yet */
+	uint64_t from_ns;            /* booked from here on since the last rebase, PTF_NO_TIME: nothing */
 	const struct ptf_thread_timeline *thread; /* NULL: no timing */
 	size_t off_cursor;           /* first off span that ends after now_ns */
 	struct ptf_latency_table *latency;     /* borrowed */

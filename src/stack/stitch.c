@@ -70,8 +70,12 @@ static int push_open_frames(struct ptf_shadow_stack *stack, const struct ptf_pie
 static int add_piece(struct ptf_stitch *stitch, const struct ptf_piece *piece)
 {
 	struct ptf_shadow_stack *stack = &stitch->stack;
-	struct ptf_call_node *top = ptf_shadow_stack_top(stack);
+	struct ptf_call_node *top;
 
+	/* Time in front of the piece that nobody has booked goes on as it was. */
+	if (piece->from_ns != PTF_NO_TIME && ptf_shadow_stack_advance(stack, piece->from_ns) < 0)
+		return -PTF_ENOMEM;
+	top = ptf_shadow_stack_top(stack);
 	if (!ptf_call_tree_merge(stack->tree, top, piece->root) ||
 		push_open_frames(stack, piece) < 0)
 		return -PTF_ENOMEM;
