@@ -125,6 +125,11 @@ static int analyse(struct text_analysis *a, struct ptf_error *err)
 {
 	int rc = read_items(a, meet_thread, err);
 
+	if (rc == 0 && a->counts.branches == a->counts.incomplete)
+		return ptf_error_set(err, PTF_ENODATA,
+			"%s: no branch with flags and target in this text: print it with "
+			"`perf script --itrace=cr -F +flags,+addr'",
+			a->options->input);
 	if (rc == 0)
 		rc = ptf_timelines_freeze(
 			a->timelines, a->counts.first_ns, a->counts.last_ns, err);
