@@ -5,10 +5,11 @@
 #include "perfdata/perf_header.h"
 
 enum {
-	ATTR_SIZE_MIN = 64,      /* PERF_ATTR_SIZE_VER0 */
-	ATTR_SIZE_MAX = 4096,    /* the kernel's own limit: a page */
+	ATTR_SIZE_MIN = 64,   /* PERF_ATTR_SIZE_VER0 */
+	ATTR_SIZE_MAX = 4096, /* the kernel's own limit: a page */
 	FEATURE_BITS = 256,
 	MISC_BUILD_ID_SIZE = 1 << 15,
+	EVENT_UPDATE_NAME = 2, /* PERF_EVENT_UPDATE__NAME */
 };
 
 void ptf_perf_header_release(struct ptf_perf_header *header)
@@ -57,14 +58,15 @@ static void parse_attr(struct ptf_reader *r, struct ptf_perf_attr *attr)
 	}
 }
 
-static int add_attr(struct ptf_perf_header *header, struct ptf_perf_attr attr,
-	struct ptf_reader *ids)
+static int add_attr(
+        struct ptf_perf_header *header, struct ptf_perf_attr attr, struct ptf_reader *ids)
 {
 	size_t n = ptf_reader_left(ids) / sizeof(uint64_t);
 	uint64_t *copy = ptf_arena_alloc(&header->arena, n * sizeof(*copy) + 1);
 
 	if (!copy)
 		return -PTF_ENOMEM;
+	header->n_ids += n;
 	for (size_t i = 0; i < n; i++) {
 		uint64_t *at;
 
@@ -110,8 +112,8 @@ int ptf_perf_header_attr_record(struct ptf_perf_header *header, struct ptf_reade
 }
 
 /* [offset, offset + size) of the file, or false when it lies outside. */
-static bool section(const uint8_t *bytes, size_t size, uint64_t offset, uint64_t length,
-	struct ptf_reader *out)
+static bool section(
+        const uint8_t *bytes, size_t size, uint64_t offset, uint64_t length, struct ptf_reader *out)
 {
 	if (offset > size || length > size - offset)
 		return false;
@@ -120,16 +122,16 @@ static bool section(const uint8_t *bytes, size_t size, uint64_t offset, uint64_t
 }
 
 static int parse_attrs(struct ptf_perf_header *header, const uint8_t *bytes, size_t size,
-	uint64_t attr_size, struct ptf_reader *attrs, uint64_t offset, const char *path,
-	struct ptf_error *err)
+        uint64_t attr_size, struct ptf_reader *attrs, uint64_t offset, const char *path,
+        struct ptf_error *err)
 {
 	if (attr_size < ATTR_SIZE_MIN + 16 || attr_size > ATTR_SIZE_MAX)
 		return ptf_error_set_at(err, PTF_EFORMAT, 16,
-			"%s: attributes of %llu bytes cannot be", path,
-			(unsigned long long)attr_size);
+		        "%s: attributes of %llu bytes cannot be", path,
+		        (unsigned long long)attr_size);
 	while (ptf_reader_left(attrs) >= attr_size) {
 		struct ptf_reader r =
-			ptf_reader_make(attrs->bytes + attrs->pos, (size_t)attr_size - 16);
+		        ptf_reader_make(attrs->bytes + attrs->pos, (size_t)attr_size - 16);
 		struct ptf_perf_attr attr = {0};
 		uint64_t ids_offset, ids_size;
 		struct ptf_reader ids;
@@ -140,7 +142,11 @@ static int parse_attrs(struct ptf_perf_header *header, const uint8_t *bytes, siz
 		ids_size = ptf_reader_u64(attrs);
 		if (!section(bytes, size, ids_offset, ids_size, &ids))
 			return ptf_error_set_at(err, PTF_EFORMAT, offset + attrs->pos - 16,
-				"%s: the ids of an event lie outside of the file", path);
+			        "%s: the ids of an event lie outside of the file", path);
+		/* Overlapping lists, one for each event, would multiply a small file. */
+		if (ids_size / sizeof(uint64_t) > size / sizeof(uint64_t) - header->n_ids)
+			return ptf_error_set_at(err, PTF_EFORMAT, offset + attrs->pos - 16,
+			        "%s: more event ids than the file has room for", path);
 		if (add_attr(header, attr, &ids) < 0)
 			return ptf_error_set(err, PTF_ENOMEM, "%s: out of memory", path);
 	}
@@ -183,7 +189,7 @@ static const char *take_cmdline(struct ptf_perf_header *header, struct ptf_reade
 	return line;
 }
 
-/* Names for the attributes, matched by their first id. */
+/* Names for the attributes, matched by their ids; events without ids stand in the same order. */
 static void take_event_desc(struct ptf_perf_header *header, struct ptf_reader *r)
 {
 	uint32_t n = ptf_reader_u32(r), size = ptf_reader_u32(r);
@@ -195,9 +201,10 @@ static void take_event_desc(struct ptf_perf_header *header, struct ptf_reader *r
 		ptf_reader_skip(r, size);
 		n_ids = ptf_reader_u32(r);
 		name = take_string(header, r);
+		if (!n_ids && n == header->attrs.n)
+			header->attrs.v[i].name = name;
 		for (uint32_t k = 0; k < n_ids && !r->failed; k++) {
-			uint64_t *at =
-				ptf_hash_map_find(&header->attr_of_id, ptf_reader_u64(r));
+			uint64_t *at = ptf_hash_map_find(&header->attr_of_id, ptf_reader_u64(r));
 
 			if (at)
 				header->attrs.v[*at].name = name;
@@ -205,8 +212,7 @@ static void take_event_desc(struct ptf_perf_header *header, struct ptf_reader *r
 	}
 }
 
-int ptf_perf_header_build_id(struct ptf_perf_header *header, uint16_t misc,
-	struct ptf_reader *body)
+int ptf_perf_header_build_id(struct ptf_perf_header *header, uint16_t misc, struct ptf_reader *body)
 {
 	struct ptf_build_id entry = {.size = 20};
 	const uint8_t *id;
@@ -248,6 +254,21 @@ static int take_build_ids(struct ptf_perf_header *header, struct ptf_reader *r)
 	return 0;
 }
 
+/* A copy: the bytes may be those of a decompressed record. */
+static int take_ptflame(struct ptf_perf_header *header, struct ptf_reader *r)
+{
+	size_t size = ptf_reader_left(r);
+	uint8_t *copy = ptf_arena_alloc(&header->arena, size + 1);
+
+	if (!copy)
+		return -PTF_ENOMEM;
+	if (size)
+		memcpy(copy, ptf_reader_bytes(r, size), size);
+	header->info.ptflame = copy;
+	header->info.ptflame_size = size;
+	return 0;
+}
+
 static int take_feature(struct ptf_perf_header *header, uint64_t feature, struct ptf_reader *r)
 {
 	struct ptf_perf_info *info = &header->info;
@@ -283,9 +304,7 @@ static int take_feature(struct ptf_perf_header *header, uint64_t feature, struct
 		take_event_desc(header, r);
 		break;
 	case PTF_FEATURE_PTFLAME:
-		info->ptflame_size = ptf_reader_left(r);
-		info->ptflame = ptf_reader_bytes(r, info->ptflame_size);
-		break;
+		return take_ptflame(header, r);
 	default:
 		break;
 	}
@@ -300,9 +319,24 @@ int ptf_perf_header_feature_record(struct ptf_perf_header *header, struct ptf_re
 	return body->failed ? -PTF_EFORMAT : take_feature(header, feature, &r);
 }
 
+int ptf_perf_header_event_update(struct ptf_perf_header *header, struct ptf_reader *body)
+{
+	uint64_t kind = ptf_reader_u64(body), id = ptf_reader_u64(body), *at;
+	size_t len;
+	const char *text = ptf_reader_string(body, ptf_reader_left(body), &len);
+
+	if (body->failed)
+		return -PTF_EFORMAT;
+	at = ptf_hash_map_find(&header->attr_of_id, id);
+	if (!at || kind != EVENT_UPDATE_NAME)
+		return 0;
+	header->attrs.v[*at].name = ptf_arena_strndup(&header->arena, text, len);
+	return header->attrs.v[*at].name ? 0 : -PTF_ENOMEM;
+}
+
 /* The table of sections stands behind the data; one entry for each set bit. */
-static int parse_features(struct ptf_perf_header *header, const uint8_t *bytes, size_t size,
-	const uint64_t bits[4])
+static int parse_features(
+        struct ptf_perf_header *header, const uint8_t *bytes, size_t size, const uint64_t bits[4])
 {
 	uint64_t table = header->data_offset + header->data_size;
 	struct ptf_reader r;
@@ -330,7 +364,7 @@ static int parse_features(struct ptf_perf_header *header, const uint8_t *bytes, 
 /* ---- header ---- */
 
 static int parse_file_header(struct ptf_perf_header *header, const uint8_t *bytes, size_t size,
-	const char *path, struct ptf_error *err)
+        const char *path, struct ptf_error *err)
 {
 	struct ptf_reader r = ptf_reader_make(bytes, size), attrs;
 	uint64_t attr_size, attrs_offset, attrs_size, bits[4];
@@ -347,20 +381,20 @@ static int parse_file_header(struct ptf_perf_header *header, const uint8_t *byte
 		bits[i] = ptf_reader_u64(&r);
 	if (r.failed)
 		return ptf_error_set_at(
-			err, PTF_ETRUNC, size, "%s: the file ends inside its header", path);
+		        err, PTF_ETRUNC, size, "%s: the file ends inside its header", path);
 	if (!section(bytes, size, attrs_offset, attrs_size, &attrs))
 		return ptf_error_set_at(err, PTF_EFORMAT, 24,
-			"%s: the event attributes lie outside of the file", path);
+		        "%s: the event attributes lie outside of the file", path);
 	if (header->data_offset > size)
 		return ptf_error_set_at(
-			err, PTF_EFORMAT, 40, "%s: the data lies outside of the file", path);
+		        err, PTF_EFORMAT, 40, "%s: the data lies outside of the file", path);
 	rc = parse_attrs(header, bytes, size, attr_size, &attrs, attrs_offset, path, err);
 	if (rc < 0)
 		return rc;
 	/* A recording that was cut off (or killed: size 0) is read as far as it goes. */
 	if (header->data_size > size - header->data_offset)
 		ptf_error_set_at(&header->info.damage, PTF_ETRUNC, size,
-			"%s: the file ends inside its data", path);
+		        "%s: the file ends inside its data", path);
 	if (!header->data_size || header->data_size > size - header->data_offset)
 		header->data_size = size - header->data_offset;
 	else if (parse_features(header, bytes, size, bits) < 0)
@@ -369,21 +403,21 @@ static int parse_file_header(struct ptf_perf_header *header, const uint8_t *byte
 }
 
 int ptf_perf_header_parse(struct ptf_perf_header *header, const uint8_t *bytes, size_t size,
-	const char *path, struct ptf_error *err)
+        const char *path, struct ptf_error *err)
 {
 	struct ptf_reader r = ptf_reader_make(bytes, size);
 	uint64_t magic = ptf_reader_u64(&r), header_size = ptf_reader_u64(&r);
 
 	if (r.failed)
 		return ptf_error_set_at(err, PTF_ETRUNC, size,
-			"%s: not a perf.data: the file is shorter than its header", path);
+		        "%s: not a perf.data: the file is shorter than its header", path);
 	if (magic == __builtin_bswap64(PTF_PERF_MAGIC))
 		return ptf_error_set(err, PTF_EUNSUPPORTED,
-			"%s: recorded on a big-endian machine: not an x86 trace", path);
+		        "%s: recorded on a big-endian machine: not an x86 trace", path);
 	if (magic != PTF_PERF_MAGIC)
 		return ptf_error_set_at(err, PTF_EFORMAT, 0,
-			"%s: not a perf.data: it begins with %02x %02x %02x %02x, not PERFILE2",
-			path, bytes[0], bytes[1], bytes[2], bytes[3]);
+		        "%s: not a perf.data: it begins with %02x %02x %02x %02x, not PERFILE2",
+		        path, bytes[0], bytes[1], bytes[2], bytes[3]);
 	if (header_size == PTF_PERF_PIPE_HEADER_SIZE) {
 		header->info.pipe_mode = true;
 		header->data_offset = PTF_PERF_PIPE_HEADER_SIZE;
@@ -392,6 +426,6 @@ int ptf_perf_header_parse(struct ptf_perf_header *header, const uint8_t *bytes, 
 	}
 	if (header_size < PTF_PERF_FILE_HEADER_SIZE)
 		return ptf_error_set_at(err, PTF_EFORMAT, 8, "%s: a header of %llu bytes cannot be",
-			path, (unsigned long long)header_size);
+		        path, (unsigned long long)header_size);
 	return parse_file_header(header, bytes, size, path, err);
 }

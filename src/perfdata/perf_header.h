@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The header of a perf.data: attributes and features, whether they stand in a file header or come as
- * records of a pipe. Layout: tools/perf/Documentation/perf.data-file-format.txt.
+ * The header of a perf.data: attributes and features, whether they stand in a file header or come
+ * as records of a pipe. Layout: tools/perf/Documentation/perf.data-file-format.txt.
  */
 #ifndef PTF_PERF_HEADER_H
 #define PTF_PERF_HEADER_H
@@ -39,12 +39,13 @@ enum {
 };
 
 struct ptf_perf_header {
-	struct ptf_perf_info info;             /* arrays point into the vectors below */
-	struct ptf_arena arena;                /* strings and id arrays */
+	struct ptf_perf_info info; /* arrays point into the vectors below */
+	struct ptf_arena arena;    /* strings and id arrays */
 	PTF_VEC(struct ptf_perf_attr) attrs;
 	PTF_VEC(struct ptf_build_id) build_ids;
-	struct ptf_hash_map attr_of_id;        /* event id -> index in attrs */
-	uint64_t data_offset, data_size;       /* file mode: the data section, bytes */
+	struct ptf_hash_map attr_of_id;  /* event id -> index in attrs */
+	size_t n_ids;                    /* ids of all events */
+	uint64_t data_offset, data_size; /* file mode: the data section, bytes */
 };
 
 void ptf_perf_header_release(struct ptf_perf_header *header);
@@ -52,17 +53,18 @@ void ptf_perf_header_release(struct ptf_perf_header *header);
 /* Parses a file's or a pipe's header out of the whole file. Broken features are skipped (they say
  * nothing that decoding cannot do without); a broken header or attribute section is an error. */
 int ptf_perf_header_parse(struct ptf_perf_header *header, const uint8_t *bytes, size_t size,
-	const char *path, struct ptf_error *err);
+        const char *path, struct ptf_error *err);
 
-/* Adds what a pipe's HEADER_ATTR, HEADER_FEATURE or HEADER_BUILD_ID record says. body: behind the
- * record header. 0, -PTF_ENOMEM, or -PTF_EFORMAT (no message) for a broken record. */
+/* Adds what a pipe's HEADER_ATTR, HEADER_FEATURE, HEADER_BUILD_ID or EVENT_UPDATE record says.
+ * body: behind the record header. 0, -PTF_ENOMEM, or -PTF_EFORMAT (no message) for a broken record.
+ */
 int ptf_perf_header_attr_record(struct ptf_perf_header *header, struct ptf_reader *body);
 int ptf_perf_header_feature_record(struct ptf_perf_header *header, struct ptf_reader *body);
-int ptf_perf_header_build_id(struct ptf_perf_header *header, uint16_t misc,
-	struct ptf_reader *body);
+int ptf_perf_header_event_update(struct ptf_perf_header *header, struct ptf_reader *body);
+int ptf_perf_header_build_id(
+        struct ptf_perf_header *header, uint16_t misc, struct ptf_reader *body);
 
 /* The attribute that an event id belongs to; the first one when the id is unknown; NULL: none. */
-const struct ptf_perf_attr *ptf_perf_header_attr(const struct ptf_perf_header *header,
-	uint64_t id);
+const struct ptf_perf_attr *ptf_perf_header_attr(const struct ptf_perf_header *header, uint64_t id);
 
 #endif

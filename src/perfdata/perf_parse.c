@@ -4,16 +4,26 @@
 
 #include "perfdata/perf_parse.h"
 
-enum { BUILD_ID_SIZE = 20, PROT_EXEC_BIT = 4 };
+enum { BUILD_ID_SIZE = 20, PROT_READ_BIT = 1, PROT_EXEC_BIT = 4 };
 
 /* ---- sample ids ---- */
+
+#define NO_TIME UINT64_MAX /* as perf takes it */
 
 static unsigned sample_id_size(uint64_t sample_type)
 {
 	uint64_t fields = PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_ID |
-		PERF_SAMPLE_STREAM_ID | PERF_SAMPLE_CPU | PERF_SAMPLE_IDENTIFIER;
+	                  PERF_SAMPLE_STREAM_ID | PERF_SAMPLE_CPU | PERF_SAMPLE_IDENTIFIER;
 
 	return 8u * (unsigned)__builtin_popcountll(sample_type & fields);
+}
+
+static void take_time(struct ptf_reader *r, struct ptf_sample_id *sid)
+{
+	uint64_t time_ns = ptf_reader_u64(r);
+
+	sid->has_time = time_ns != NO_TIME;
+	sid->time_ns = sid->has_time ? time_ns : 0;
 }
 
 /* Fields of the sample_id at the end of a record (perf_event.h, struct sample_id). */
@@ -23,10 +33,8 @@ static void take_sample_id(struct ptf_reader *r, uint64_t sample_type, struct pt
 		sid->pid = (int32_t)ptf_reader_u32(r);
 		sid->tid = (int32_t)ptf_reader_u32(r);
 	}
-	if (sample_type & PERF_SAMPLE_TIME) {
-		sid->time_ns = ptf_reader_u64(r);
-		sid->has_time = true;
-	}
+	if (sample_type & PERF_SAMPLE_TIME)
+		take_time(r, sid);
 	if (sample_type & PERF_SAMPLE_ID)
 		sid->id = ptf_reader_u64(r);
 	if (sample_type & PERF_SAMPLE_STREAM_ID)
@@ -48,13 +56,13 @@ static uint64_t u64_at(const uint8_t *bytes, size_t size, size_t offset)
 }
 
 /* The event of a record: by the id in it, whose place all events share, else the first. */
-static const struct ptf_perf_attr *attr_of_record(const struct ptf_perf_header *header,
-	const uint8_t *bytes, size_t size)
+static const struct ptf_perf_attr *attr_of_record(
+        const struct ptf_perf_header *header, const uint8_t *bytes, size_t size)
 {
 	const struct ptf_perf_attr *first = header->attrs.n ? &header->attrs.v[0] : NULL;
 	size_t from_end = 8;
 
-	if (!first || header->attrs.n == 1)
+	if (!first || header->attrs.n == 1 || !first->sample_id_all)
 		return first;
 	if (!(first->sample_type & PERF_SAMPLE_IDENTIFIER)) {
 		if (!(first->sample_type & PERF_SAMPLE_ID))
@@ -68,8 +76,8 @@ static const struct ptf_perf_attr *attr_of_record(const struct ptf_perf_header *
 }
 
 /* The same for a SAMPLE, where the id stands near the beginning. */
-static const struct ptf_perf_attr *attr_of_sample(const struct ptf_perf_header *header,
-	const uint8_t *bytes, size_t size)
+static const struct ptf_perf_attr *attr_of_sample(
+        const struct ptf_perf_header *header, const uint8_t *bytes, size_t size)
 {
 	const struct ptf_perf_attr *first = header->attrs.n ? &header->attrs.v[0] : NULL;
 	size_t offset = PTF_RECORD_HEADER_SIZE;
@@ -104,15 +112,15 @@ static const char *take_text(struct ptf_reader *r, char *spare)
 	return spare;
 }
 
-static void take_mmap(struct ptf_reader *r, uint16_t misc, bool second, char *spare,
-	struct ptf_record_mmap *mmap)
+static void take_mmap(
+        struct ptf_reader *r, uint16_t misc, bool second, char *spare, struct ptf_record_mmap *mmap)
 {
 	mmap->pid = (int32_t)ptf_reader_u32(r);
 	mmap->tid = (int32_t)ptf_reader_u32(r);
 	mmap->addr = ptf_reader_u64(r);
 	mmap->len = ptf_reader_u64(r);
 	mmap->pgoff = ptf_reader_u64(r);
-	mmap->prot = PROT_EXEC_BIT; /* MMAP: of code unless misc says data, which PT never needs */
+	mmap->prot = misc & PERF_RECORD_MISC_MMAP_DATA ? PROT_READ_BIT : PROT_EXEC_BIT;
 	if (second && misc & PTF_MISC_MMAP_BUILD_ID) {
 		const uint8_t *id;
 
@@ -164,14 +172,16 @@ static void take_text_poke(struct ptf_reader *r, struct ptf_record_text_poke *po
 }
 
 /* tools/perf/util/intel-pt.h: the order of the private fields. */
-static void take_auxtrace_info(struct ptf_reader *r, char *spare,
-	struct ptf_record_auxtrace_info *info)
+static void take_auxtrace_info(
+        struct ptf_reader *r, char *spare, struct ptf_record_auxtrace_info *info)
 {
 	uint64_t filter_len = 0, *const fields[] = {&info->pmu_type, &info->time_shift,
-		&info->time_mult, &info->time_zero, NULL, &info->tsc_bit, &info->noretcomp_bit,
-		&info->have_sched_switch, &info->snapshot_mode, &info->per_cpu_mmaps, &info->mtc_bit,
-		&info->mtc_freq_bits, &info->tsc_ctc_ratio_n, &info->tsc_ctc_ratio_d,
-		&info->cyc_bit, &info->max_nonturbo_ratio, &filter_len};
+	                                 &info->time_mult, &info->time_zero, NULL, &info->tsc_bit,
+	                                 &info->noretcomp_bit, &info->have_sched_switch,
+	                                 &info->snapshot_mode, &info->per_cpu_mmaps, &info->mtc_bit,
+	                                 &info->mtc_freq_bits, &info->tsc_ctc_ratio_n,
+	                                 &info->tsc_ctc_ratio_d, &info->cyc_bit,
+	                                 &info->max_nonturbo_ratio, &filter_len};
 
 	info->type = ptf_reader_u32(r);
 	ptf_reader_u32(r);
@@ -232,8 +242,8 @@ static void skip_read(struct ptf_reader *r, uint64_t format)
 		ptf_reader_skip(r, (size_t)n * each);
 }
 
-static void take_sample(struct ptf_reader *r, const struct ptf_perf_attr *attr,
-	struct ptf_record *record)
+static void take_sample(
+        struct ptf_reader *r, const struct ptf_perf_attr *attr, struct ptf_record *record)
 {
 	struct ptf_record_sample *sample = &record->sample;
 	uint64_t type = attr ? attr->sample_type : 0;
@@ -247,10 +257,8 @@ static void take_sample(struct ptf_reader *r, const struct ptf_perf_attr *attr,
 		sid->pid = (int32_t)ptf_reader_u32(r);
 		sid->tid = (int32_t)ptf_reader_u32(r);
 	}
-	if (type & PERF_SAMPLE_TIME) {
-		sid->time_ns = ptf_reader_u64(r);
-		sid->has_time = true;
-	}
+	if (type & PERF_SAMPLE_TIME)
+		take_time(r, sid);
 	if (type & PERF_SAMPLE_ADDR)
 		sample->addr = ptf_reader_u64(r);
 	if (type & PERF_SAMPLE_ID)
@@ -270,8 +278,7 @@ static void take_sample(struct ptf_reader *r, const struct ptf_perf_attr *attr,
 		if (sample->callchain_n > ptf_reader_left(r) / 8)
 			r->failed = true;
 		else
-			sample->callchain =
-				ptf_reader_bytes(r, (size_t)sample->callchain_n * 8);
+			sample->callchain = ptf_reader_bytes(r, (size_t)sample->callchain_n * 8);
 	}
 	if (type & PERF_SAMPLE_RAW) {
 		sample->raw_size = ptf_reader_u32(r);
@@ -368,6 +375,7 @@ static int take_perf_body(struct ptf_reader *r, char *spare, struct ptf_record *
 	case PTF_RECORD_HEADER_ATTR:
 	case PTF_RECORD_HEADER_TRACING_DATA:
 	case PTF_RECORD_HEADER_BUILD_ID:
+	case PTF_RECORD_EVENT_UPDATE:
 	case PTF_RECORD_HEADER_FEATURE:
 		return 0;
 	default:
@@ -376,11 +384,12 @@ static int take_perf_body(struct ptf_reader *r, char *spare, struct ptf_record *
 }
 
 int ptf_perf_parse(const struct ptf_perf_header *header, const uint8_t *bytes, size_t size,
-	char *spare, struct ptf_record *record)
+        char *spare, struct ptf_record *record)
 {
 	struct ptf_reader r = ptf_reader_make(bytes, size), tail;
 	const struct ptf_perf_attr *attr;
 	size_t tail_size = 0;
+	bool too_short;
 	int rc;
 
 	*record = (struct ptf_record){.sid = {.pid = -1, .tid = -1, .cpu = -1}};
@@ -398,17 +407,19 @@ int ptf_perf_parse(const struct ptf_perf_header *header, const uint8_t *bytes, s
 	attr = attr_of_record(header, bytes, size);
 	if (attr && attr->sample_id_all)
 		tail_size = sample_id_size(attr->sample_type);
-	if (tail_size > ptf_reader_left(&r))
-		return -PTF_EFORMAT;
+	too_short = tail_size > ptf_reader_left(&r);
+	if (too_short)
+		tail_size = 0;
 	tail = ptf_reader_make(bytes + size - tail_size, tail_size);
 	r.size = size - tail_size;
 	if (tail_size)
 		take_sample_id(&tail, attr->sample_type, &record->sid);
-	rc = take_kernel_body(&r, spare, record);
+	if (take_kernel_body(&r, spare, record) == 1)
+		return 1;
 	if ((record->type == PTF_RECORD_FORK || record->type == PTF_RECORD_EXIT) &&
-		!record->sid.has_time) {
+	        !record->sid.has_time) {
 		record->sid.time_ns = record->task.time_ns;
 		record->sid.has_time = true;
 	}
-	return r.failed ? -PTF_EFORMAT : rc;
+	return r.failed || too_short ? -PTF_EFORMAT : 0;
 }

@@ -12,7 +12,7 @@
  * terminated there is copied to `spare` (at least 64 kB + 1). 0; 1: a type that we do not know
  * (only type, misc, sid are set); -PTF_EFORMAT: the record is too short for what it says. */
 int ptf_perf_parse(const struct ptf_perf_header *header, const uint8_t *bytes, size_t size,
-	char *spare, struct ptf_record *record);
+        char *spare, struct ptf_record *record);
 
 #define PTF_PERF_SPARE_SIZE (65536u + 1u)
 

@@ -44,6 +44,7 @@ enum ptf_record_type {
 	PTF_RECORD_AUXTRACE_ERROR = 72,
 	PTF_RECORD_THREAD_MAP = 73,
 	PTF_RECORD_CPU_MAP = 74,
+	PTF_RECORD_EVENT_UPDATE = 78,
 	PTF_RECORD_TIME_CONV = 79,
 	PTF_RECORD_HEADER_FEATURE = 80,
 	PTF_RECORD_COMPRESSED = 81,
@@ -52,7 +53,9 @@ enum ptf_record_type {
 };
 
 /* misc bits (perf_event.h) */
-#define PTF_MISC_CPUMODE_MASK 7u       /* 1 kernel, 2 user, 3 hypervisor, 4 guest kernel, 5 guest user */
+#define PTF_MISC_CPUMODE_MASK                                                                      \
+	7u /* 1 kernel, 2 user, 3 hypervisor, 4 guest kernel, 5 guest user                         \
+	    */
 #define PTF_MISC_COMM_EXEC (1u << 13)  /* COMM: from execve */
 #define PTF_MISC_SWITCH_OUT (1u << 13) /* SWITCH*: switched out, else in */
 #define PTF_MISC_SWITCH_OUT_PREEMPT (1u << 14)
@@ -74,7 +77,7 @@ struct ptf_sample_id {
 	bool has_time;
 };
 
-struct ptf_record_mmap { /* MMAP, MMAP2 */
+struct ptf_record_mmap {       /* MMAP, MMAP2 */
 	int32_t pid, tid;      /* pid -1: kernel */
 	uint64_t addr;         /* first mapped virtual address */
 	uint64_t len;          /* bytes */
@@ -119,11 +122,11 @@ struct ptf_record_switch { /* SWITCH: next_prev_* are -1 */
 };
 
 struct ptf_record_sample {
-	uint64_t ip, addr, period;  /* 0 when not sampled */
-	const uint8_t *callchain;   /* callchain_n little-endian u64, or NULL */
-	uint64_t callchain_n;       /* entries, context markers included */
-	const uint8_t *raw;         /* tracepoint data, raw_size bytes, or NULL */
-	uint32_t raw_size;          /* bytes */
+	uint64_t ip, addr, period; /* 0 when not sampled */
+	const uint8_t *callchain;  /* callchain_n little-endian u64, or NULL */
+	uint64_t callchain_n;      /* entries, context markers included */
+	const uint8_t *raw;        /* tracepoint data, raw_size bytes, or NULL */
+	uint32_t raw_size;         /* bytes */
 };
 
 struct ptf_record_ksymbol {
@@ -136,8 +139,8 @@ struct ptf_record_ksymbol {
 
 struct ptf_record_text_poke {
 	uint64_t addr;
-	uint16_t old_len, new_len;  /* bytes */
-	const uint8_t *bytes;       /* old_len old bytes, then new_len new ones */
+	uint16_t old_len, new_len; /* bytes */
+	const uint8_t *bytes;      /* old_len old bytes, then new_len new ones */
 };
 
 struct ptf_record_namespaces {
@@ -147,20 +150,20 @@ struct ptf_record_namespaces {
 
 /* Fields of an Intel PT AUXTRACE_INFO (tools/perf/util/intel-pt.h), absent ones 0. */
 struct ptf_record_auxtrace_info {
-	uint32_t type;                /* 1: Intel PT; other values: the rest is 0 */
-	uint64_t pmu_type;            /* attr.type of the PT event */
+	uint32_t type;     /* 1: Intel PT; other values: the rest is 0 */
+	uint64_t pmu_type; /* attr.type of the PT event */
 	uint64_t time_shift, time_mult, time_zero;
-	bool cap_user_time_zero;      /* the three above are usable */
-	uint64_t tsc_bit;             /* config masks of the PT event */
+	bool cap_user_time_zero; /* the three above are usable */
+	uint64_t tsc_bit;        /* config masks of the PT event */
 	uint64_t noretcomp_bit;
-	uint64_t have_sched_switch;   /* 0 none, 1 tracepoint, 2 SWITCH records, 3 tracked ones */
+	uint64_t have_sched_switch; /* 0 none, 1 tracepoint, 2 SWITCH records, 3 tracked ones */
 	uint64_t snapshot_mode;
-	uint64_t per_cpu_mmaps;       /* 1: one AUX stream per CPU, 0: per thread */
+	uint64_t per_cpu_mmaps; /* 1: one AUX stream per CPU, 0: per thread */
 	uint64_t mtc_bit, mtc_freq_bits;
 	uint64_t tsc_ctc_ratio_n, tsc_ctc_ratio_d;
 	uint64_t cyc_bit;
 	uint64_t max_nonturbo_ratio;
-	const char *filter;           /* address filter or NULL */
+	const char *filter; /* address filter or NULL */
 };
 
 struct ptf_record_time_conv {
@@ -171,14 +174,14 @@ struct ptf_record_time_conv {
 
 /* A piece of an AUX stream. `bytes` stays valid until the reader is destroyed. */
 struct ptf_aux_chunk {
-	const uint8_t *bytes;  /* size bytes */
-	uint64_t size;         /* bytes */
-	uint64_t aux_offset;   /* offset of bytes[0] in its stream */
-	uint64_t reference;    /* the file's reference number of the chunk */
-	uint64_t file_offset;  /* of bytes[0] in the file it came from, or PTF_NO_OFFSET (pipe) */
-	uint32_t idx;          /* number of the stream */
-	int32_t tid;           /* per-thread streams, else -1 */
-	int32_t cpu;           /* per-CPU streams, else -1 */
+	const uint8_t *bytes; /* size bytes */
+	uint64_t size;        /* bytes */
+	uint64_t aux_offset;  /* offset of bytes[0] in its stream */
+	uint64_t reference;   /* the file's reference number of the chunk */
+	uint64_t file_offset; /* of bytes[0] in the file or stream it came from */
+	uint32_t idx;         /* number of the stream */
+	int32_t tid;          /* per-thread streams, else -1 */
+	int32_t cpu;          /* per-CPU streams, else -1 */
 };
 
 struct ptf_record_map { /* THREAD_MAP, CPU_MAP */
@@ -186,9 +189,9 @@ struct ptf_record_map { /* THREAD_MAP, CPU_MAP */
 };
 
 struct ptf_record {
-	uint32_t type;            /* enum ptf_record_type, or a number that we do not know */
-	uint16_t misc;            /* PTF_MISC_* */
-	uint64_t file_offset;     /* of the record's header; for a compressed one, of its container */
+	uint32_t type;        /* enum ptf_record_type, or a number that we do not know */
+	uint16_t misc;        /* PTF_MISC_* */
+	uint64_t file_offset; /* of the record's header; for a compressed one, of its container */
 	struct ptf_sample_id sid;
 	union {
 		struct ptf_record_mmap mmap;

@@ -11,6 +11,12 @@
 #include "perfdata/perf_header.h"
 #include "perfdata/perf_writer.h"
 
+/* Fields of a SAMPLE that are written. */
+#define SAMPLE_FIELDS                                                                              \
+	(PERF_SAMPLE_IDENTIFIER | PERF_SAMPLE_IP | PERF_SAMPLE_TID | PERF_SAMPLE_TIME |            \
+	        PERF_SAMPLE_ADDR | PERF_SAMPLE_ID | PERF_SAMPLE_STREAM_ID | PERF_SAMPLE_CPU |      \
+	        PERF_SAMPLE_PERIOD | PERF_SAMPLE_CALLCHAIN)
+
 enum {
 	MAX_RECORD = 65528,      /* a record's size has 16 bits; records are multiples of 8 */
 	STREAM_BUFFER = 1 << 20, /* bytes */
@@ -31,19 +37,19 @@ struct index_entry {
 struct ptf_perf_writer {
 	char *path, *temporary;
 	FILE *file;
-	uint64_t offset;        /* bytes written so far */
-	uint64_t data_offset;   /* 0: the data has not begun */
+	uint64_t offset;      /* bytes written so far */
+	uint64_t data_offset; /* 0: the data has not begun */
 	PTF_VEC(struct event) events;
 	PTF_VEC(struct index_entry) auxtrace;
-	PTF_VEC(uint8_t) bytes; /* the record or section in the making */
-	bool out_of_memory;     /* appending to `bytes` failed */
+	PTF_VEC(uint8_t) bytes;     /* the record or section in the making */
+	bool out_of_memory;         /* appending to `bytes` failed */
 	uint64_t first_ns, last_ns; /* SAMPLE_TIME */
 };
 
 /* ---- the file ---- */
 
-static int write_out(struct ptf_perf_writer *w, const void *bytes, size_t size,
-	struct ptf_error *err)
+static int write_out(
+        struct ptf_perf_writer *w, const void *bytes, size_t size, struct ptf_error *err)
 {
 	if (fwrite(bytes, 1, size, w->file) != size)
 		return ptf_error_set_errno(err, errno, "%s", w->temporary);
@@ -88,7 +94,7 @@ void ptf_perf_writer_destroy(struct ptf_perf_writer *w)
 		fclose(w->file);
 		unlink(w->temporary);
 	}
-	ptf_vec_foreach(event, &w->events) {
+	ptf_vec_foreach (event, &w->events) {
 		free(event->name);
 		free(event->ids);
 	}
@@ -145,13 +151,20 @@ static void put_text(struct ptf_perf_writer *w, const char *text)
 
 /* ---- records ---- */
 
+static bool same_sample_id(const struct perf_event_attr *a, const struct perf_event_attr *b)
+{
+	return a->sample_type == b->sample_type && a->sample_id_all == b->sample_id_all;
+}
+
 int ptf_perf_writer_add_attr(struct ptf_perf_writer *w, const struct perf_event_attr *attr,
-	const char *name, const uint64_t *ids, size_t n_ids, struct ptf_error *err)
+        const char *name, const uint64_t *ids, size_t n_ids, struct ptf_error *err)
 {
 	struct event event = {.attr = *attr, .n_ids = n_ids};
 
 	if (!n_ids || w->data_offset)
 		return ptf_error_set(err, PTF_EINVAL, "events need ids and come before records");
+	if (w->events.n && !same_sample_id(&w->events.v[0].attr, attr))
+		return ptf_error_set(err, PTF_EINVAL, "events of one file share their sample_type");
 	event.attr.size = sizeof(event.attr);
 	event.name = strdup(name);
 	event.ids = malloc(n_ids * sizeof(*ids));
@@ -172,9 +185,9 @@ static int begin_data(struct ptf_perf_writer *w, struct ptf_error *err)
 	int rc;
 
 	w->bytes.n = 0;
-	ptf_vec_foreach(event, &w->events)
+	ptf_vec_foreach (event, &w->events)
 		put_bytes(w, event->ids, event->n_ids * sizeof(uint64_t));
-	ptf_vec_foreach(event, &w->events) {
+	ptf_vec_foreach (event, &w->events) {
 		put_bytes(w, &event->attr, sizeof(event->attr));
 		put_u64(w, offset);
 		put_u64(w, event->n_ids * sizeof(uint64_t));
@@ -242,8 +255,8 @@ static void put_task(struct ptf_perf_writer *w, const struct ptf_record_task *ta
 }
 
 /* tools/perf/util/intel-pt.h: the order of the private fields. */
-static void put_auxtrace_info(struct ptf_perf_writer *w,
-	const struct ptf_record_auxtrace_info *info)
+static void put_auxtrace_info(
+        struct ptf_perf_writer *w, const struct ptf_record_auxtrace_info *info)
 {
 	size_t filter = info->filter ? strlen(info->filter) + 1 : 0;
 
@@ -290,12 +303,14 @@ static void put_thread_map(struct ptf_perf_writer *w, const struct ptf_sample_id
 	put_bytes(w, no_comm, sizeof(no_comm));
 }
 
-/* A SAMPLE of the dummy event: only what its sample_type has. */
-static void put_sample(struct ptf_perf_writer *w, const struct ptf_record *record)
+/* A SAMPLE of the dummy event: only what its sample_type has. False when that is more than here. */
+static bool put_sample(struct ptf_perf_writer *w, const struct ptf_record *record)
 {
 	uint64_t type = w->events.v[0].attr.sample_type;
 	const struct ptf_record_sample *sample = &record->sample;
 
+	if (type & ~(uint64_t)SAMPLE_FIELDS)
+		return false;
 	if (type & PERF_SAMPLE_IDENTIFIER)
 		put_u64(w, record->sid.id);
 	if (type & PERF_SAMPLE_IP)
@@ -322,6 +337,7 @@ static void put_sample(struct ptf_perf_writer *w, const struct ptf_record *recor
 		put_u64(w, sample->callchain_n);
 		put_bytes(w, sample->callchain, sample->callchain_n * sizeof(uint64_t));
 	}
+	return true;
 }
 
 /* The body of a record; false when its kind is none that is written. */
@@ -369,8 +385,7 @@ static bool put_body(struct ptf_perf_writer *w, const struct ptf_record *record)
 		put_thread_map(w, &record->sid);
 		return true;
 	case PTF_RECORD_SAMPLE:
-		put_sample(w, record);
-		return true;
+		return put_sample(w, record);
 	case PTF_RECORD_FINISHED_ROUND:
 		return true;
 	default:
@@ -390,7 +405,7 @@ static uint16_t misc_of(const struct ptf_record *record)
 		misc |= PTF_MISC_MMAP_BUILD_ID;
 	/* Code and samples of user space, as the kernel marks them. */
 	if ((record->type == PTF_RECORD_MMAP2 || record->type == PTF_RECORD_SAMPLE) &&
-		!(misc & PTF_MISC_CPUMODE_MASK))
+	        !(misc & PTF_MISC_CPUMODE_MASK))
 		misc |= 2;
 	return misc;
 }
@@ -413,7 +428,8 @@ static int write_record(struct ptf_perf_writer *w, struct ptf_error *err)
 	if (w->out_of_memory)
 		return ptf_error_set(err, PTF_ENOMEM, "out of memory");
 	if (w->bytes.n > MAX_RECORD)
-		return ptf_error_set(err, PTF_EINVAL, "a record of %zu bytes does not fit", w->bytes.n);
+		return ptf_error_set(
+		        err, PTF_EINVAL, "a record of %zu bytes does not fit", w->bytes.n);
 	memcpy(w->bytes.v + 6, &size, sizeof(size));
 	return write_out(w, w->bytes.v, w->bytes.n, err);
 }
@@ -433,8 +449,8 @@ static int ready_for_data(struct ptf_perf_writer *w, struct ptf_error *err)
 	return w->data_offset ? 0 : begin_data(w, err);
 }
 
-int ptf_perf_writer_record(struct ptf_perf_writer *w, const struct ptf_record *record,
-	struct ptf_error *err)
+int ptf_perf_writer_record(
+        struct ptf_perf_writer *w, const struct ptf_record *record, struct ptf_error *err)
 {
 	int rc = ready_for_data(w, err);
 
@@ -443,23 +459,30 @@ int ptf_perf_writer_record(struct ptf_perf_writer *w, const struct ptf_record *r
 	begin_record(w, record->type, misc_of(record));
 	if (!put_body(w, record))
 		return ptf_error_set(
-			err, PTF_EINVAL, "records of kind %u are not written", record->type);
+		        err, PTF_EINVAL, "records of kind %u are not written", record->type);
 	if (record->type < PTF_RECORD_HEADER_ATTR && record->type != PTF_RECORD_SAMPLE)
 		put_sample_id(w, &record->sid);
 	note_time(w, &record->sid);
 	return write_record(w, err);
 }
 
-int ptf_perf_writer_raw(struct ptf_perf_writer *w, const void *record, size_t size,
-	struct ptf_error *err)
+int ptf_perf_writer_raw(
+        struct ptf_perf_writer *w, const void *record, size_t size, struct ptf_error *err)
 {
+	struct perf_event_header header = {0};
 	int rc = ready_for_data(w, err);
 
-	return rc < 0 ? rc : write_out(w, record, size, err);
+	if (rc < 0)
+		return rc;
+	if (size >= sizeof(header))
+		memcpy(&header, record, sizeof(header));
+	if (size < sizeof(header) || header.size != size)
+		return ptf_error_set(err, PTF_EINVAL, "%zu bytes are no record", size);
+	return write_out(w, record, size, err);
 }
 
-int ptf_perf_writer_auxtrace(struct ptf_perf_writer *w, const struct ptf_aux_chunk *chunk,
-	struct ptf_error *err)
+int ptf_perf_writer_auxtrace(
+        struct ptf_perf_writer *w, const struct ptf_aux_chunk *chunk, struct ptf_error *err)
 {
 	static const uint8_t zeros[8];
 	/* perf reads trace data in multiples of 8; what fills it up is PAD packets. */
@@ -502,7 +525,7 @@ static void put_event_desc(struct ptf_perf_writer *w)
 {
 	put_u32(w, (uint32_t)w->events.n);
 	put_u32(w, sizeof(struct perf_event_attr));
-	ptf_vec_foreach(event, &w->events) {
+	ptf_vec_foreach (event, &w->events) {
 		put_bytes(w, &event->attr, sizeof(event->attr));
 		put_u32(w, (uint32_t)event->n_ids);
 		put_feature_string(w, event->name);
@@ -513,7 +536,7 @@ static void put_event_desc(struct ptf_perf_writer *w)
 static void put_auxtrace_index(struct ptf_perf_writer *w)
 {
 	put_u64(w, w->auxtrace.n);
-	ptf_vec_foreach(entry, &w->auxtrace) {
+	ptf_vec_foreach (entry, &w->auxtrace) {
 		put_u64(w, entry->file_offset);
 		put_u64(w, entry->size);
 	}
@@ -527,8 +550,8 @@ static void put_cmdline(struct ptf_perf_writer *w, const struct ptf_perf_feature
 }
 
 /* The content of a feature; false when there is none. */
-static bool put_feature(struct ptf_perf_writer *w, unsigned feature,
-	const struct ptf_perf_features *f)
+static bool put_feature(
+        struct ptf_perf_writer *w, unsigned feature, const struct ptf_perf_features *f)
 {
 	const char *text = NULL;
 
@@ -581,7 +604,7 @@ static bool put_feature(struct ptf_perf_writer *w, unsigned feature,
 
 /* A table of sections, then their contents; bits gets the features that are there. */
 static int write_features(struct ptf_perf_writer *w, const struct ptf_perf_features *features,
-	uint64_t bits[4], struct ptf_error *err)
+        uint64_t bits[4], struct ptf_error *err)
 {
 	uint64_t table[2 * 256];
 	PTF_VEC(uint8_t) contents = {0};
@@ -612,7 +635,7 @@ static int write_features(struct ptf_perf_writer *w, const struct ptf_perf_featu
 }
 
 static int write_header(struct ptf_perf_writer *w, uint64_t data_size, const uint64_t bits[4],
-	struct ptf_error *err)
+        struct ptf_error *err)
 {
 	uint64_t attrs = w->events.n * (sizeof(struct perf_event_attr) + 16);
 
@@ -632,22 +655,26 @@ static int write_header(struct ptf_perf_writer *w, uint64_t data_size, const uin
 	return write_out(w, w->bytes.v, w->bytes.n, err);
 }
 
+static int close_file(struct ptf_perf_writer *w, struct ptf_error *err)
+{
+	FILE *file = w->file;
+
+	w->file = NULL;
+	if (fclose(file) != 0)
+		return ptf_error_set_errno(err, errno, "%s", w->temporary);
+	return 0;
+}
+
 /* The finished file takes its name; what had it before becomes NAME.old. */
 static int rename_over(struct ptf_perf_writer *w, struct ptf_error *err)
 {
-	FILE *file = w->file;
 	struct stat st;
 	char *old;
 	int rc = 0;
 
-	w->file = NULL;
-	if (fclose(file) != 0) {
-		rc = ptf_error_set_errno(err, errno, "%s", w->temporary);
-		unlink(w->temporary);
-		return rc;
-	}
-	if (stat(w->path, &st) == 0 && S_ISREG(st.st_mode) &&
-		asprintf(&old, "%s.old", w->path) > 0) {
+	if (stat(w->path, &st) == 0 && S_ISREG(st.st_mode)) {
+		if (asprintf(&old, "%s.old", w->path) < 0)
+			return ptf_error_set(err, PTF_ENOMEM, "out of memory");
 		if (rename(w->path, old) < 0)
 			rc = ptf_error_set_errno(err, errno, "%s", old);
 		free(old);
@@ -658,7 +685,7 @@ static int rename_over(struct ptf_perf_writer *w, struct ptf_error *err)
 }
 
 int ptf_perf_writer_finish(struct ptf_perf_writer *w, const struct ptf_perf_features *features,
-	uint64_t *bytes, struct ptf_error *err)
+        uint64_t *bytes, struct ptf_error *err)
 {
 	uint64_t bits[4] = {0}, data_size, size;
 	int rc = ready_for_data(w, err);
@@ -670,8 +697,13 @@ int ptf_perf_writer_finish(struct ptf_perf_writer *w, const struct ptf_perf_feat
 	size = w->offset;
 	if (rc == 0)
 		rc = write_header(w, data_size, bits, err);
+	if (rc < 0)
+		return rc;
+	rc = close_file(w, err);
 	if (rc == 0)
 		rc = rename_over(w, err);
+	if (rc < 0)
+		unlink(w->temporary);
 	if (rc == 0 && bytes)
 		*bytes = size;
 	return rc;

@@ -30,33 +30,35 @@ struct ptf_perf_features {
 	size_t ptflame_size;     /* bytes */
 };
 
-int ptf_perf_writer_create(struct ptf_perf_writer **writer, const char *path,
-	struct ptf_error *err);
+int ptf_perf_writer_create(
+        struct ptf_perf_writer **writer, const char *path, struct ptf_error *err);
 void ptf_perf_writer_destroy(struct ptf_perf_writer *writer);
 
-/* Adds an event. name goes to EVENT_DESC; ids are its event ids (a per-thread or per-CPU event has one for
- * each; at least one). All attrs must share sample_type and sample_id_all (records' sample_id is
- * written by it). Before the first record. */
+/* Adds an event. name goes to EVENT_DESC; ids are its event ids (a per-thread or per-CPU event has
+ * one for each; at least one). All attrs must share sample_type and sample_id_all (records'
+ * sample_id is written by it). Before the first record. PTF_EINVAL when it is otherwise. */
 int ptf_perf_writer_add_attr(struct ptf_perf_writer *writer, const struct perf_event_attr *attr,
-	const char *name, const uint64_t *ids, size_t n_ids, struct ptf_error *err);
+        const char *name, const uint64_t *ids, size_t n_ids, struct ptf_error *err);
 
 /* Writes one record of the kinds MMAP2, COMM, FORK, EXIT, SWITCH, SWITCH_CPU_WIDE, AUX,
- * ITRACE_START, LOST, AUXTRACE_INFO, TIME_CONV, ID_INDEX is written by finish when needed,
- * THREAD_MAP (from `map.count` = 1: the sid's tid), FINISHED_ROUND, SAMPLE (with callchain).
- * The sample_id is taken from record->sid. */
-int ptf_perf_writer_record(struct ptf_perf_writer *writer, const struct ptf_record *record,
-	struct ptf_error *err);
+ * ITRACE_START, LOST, AUXTRACE_INFO, TIME_CONV, THREAD_MAP (of one thread: the sid's tid),
+ * FINISHED_ROUND, SAMPLE (no fields behind the callchain). The sample_id is taken from record->sid.
+ * PTF_EINVAL for other kinds, and when it is longer than a record can be (65528 bytes). */
+int ptf_perf_writer_record(
+        struct ptf_perf_writer *writer, const struct ptf_record *record, struct ptf_error *err);
 
-/* A record as the kernel wrote it into a ring buffer (header included), copied as it is. */
-int ptf_perf_writer_raw(struct ptf_perf_writer *writer, const void *record, size_t size,
-	struct ptf_error *err);
+/* A record as the kernel wrote it into a ring buffer (header included), copied as it is. PTF_EINVAL
+ * when its header says another size. */
+int ptf_perf_writer_raw(
+        struct ptf_perf_writer *writer, const void *record, size_t size, struct ptf_error *err);
 
-/* A PERF_RECORD_AUXTRACE with its data, chunk->bytes; indexed in the AUXTRACE feature. */
-int ptf_perf_writer_auxtrace(struct ptf_perf_writer *writer, const struct ptf_aux_chunk *chunk,
-	struct ptf_error *err);
+/* A PERF_RECORD_AUXTRACE with its data, chunk->bytes; indexed in the AUXTRACE feature. Data is
+ * filled up with zeros (PAD packets) to a multiple of 8 bytes. perf wants a reference, not 0. */
+int ptf_perf_writer_auxtrace(
+        struct ptf_perf_writer *writer, const struct ptf_aux_chunk *chunk, struct ptf_error *err);
 
 /* Writes the feature sections and the header, flushes, renames. *bytes (may be NULL): file size. */
 int ptf_perf_writer_finish(struct ptf_perf_writer *writer, const struct ptf_perf_features *features,
-	uint64_t *bytes, struct ptf_error *err);
+        uint64_t *bytes, struct ptf_error *err);
 
 #endif
