@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <Zydis/Zydis.h>
 
-#include "base/hash_map.h"
 #include "pt/code_lookup.h"
+
+/* Fibonacci hashing: one multiplication, and neighbouring addresses spread over the slots. */
+static size_t slot_of(uint64_t ip, bool target)
+{
+	return (size_t)((ip * 2 + target) * 0x9e3779b97f4a7c15ull >> (64 - PTF_CODE_LOOKUP_BITS));
+}
 
 struct ptf_code_place *ptf_code_lookup_at(struct ptf_code_lookup *lookup,
 	const struct ptf_code_epoch *code, uint64_t ip, bool target)
 {
-	uint64_t slot = ptf_hash_u64(ip * 2 + target) % PTF_CODE_LOOKUP_SLOTS;
-	struct ptf_code_place *place = &lookup->slots[slot];
+	struct ptf_code_place *place = &lookup->slots[slot_of(ip, target)];
 	uint64_t entry;
 
 	if (place->ip == ip && place->epoch == code->id + 1 && place->target == target)

@@ -17,7 +17,8 @@ struct ptf_code_place {
 	const struct ptf_function *function;
 };
 
-#define PTF_CODE_LOOKUP_SLOTS 16384u
+#define PTF_CODE_LOOKUP_BITS 14u
+#define PTF_CODE_LOOKUP_SLOTS (1u << PTF_CODE_LOOKUP_BITS)
 
 struct ptf_code_lookup {
 	struct ptf_code_place slots[PTF_CODE_LOOKUP_SLOTS]; /* direct-mapped by ip */

@@ -226,11 +226,21 @@ static struct ptf_flow_item make_item(enum ptf_flow_kind kind, uint64_t from, ui
 		.kind = kind, .from = from, .to = to, .time_ns = PTF_NO_TIME};
 }
 
+/* Does a symbol, PLT stub or FDE say which function this is? */
+static bool is_covered(const struct ptf_function *function)
+{
+	return function->kind == PTF_FUNCTION_SYMBOL || function->kind == PTF_FUNCTION_PLT ||
+		function->kind == PTF_FUNCTION_FDE;
+}
+
 /* Fills in the function at item->to. */
 static void resolve_to(struct ptf_flow_engine *e, struct ptf_flow_item *item, bool target)
 {
-	struct ptf_code_place *place = item->to == PTF_NO_IP ? NULL : place_of(e, item->to, target);
+	struct ptf_code_place *place = item->to == PTF_NO_IP ? NULL : place_of(e, item->to, false);
 
+	/* A call target is a function of its own only in code that nothing else covers. */
+	if (place && target && !is_covered(place->function))
+		place = place_of(e, item->to, true);
 	if (!place)
 		return;
 	item->to_function = place->function;

@@ -78,6 +78,14 @@ bool ptf_flow_timer_add(struct ptf_flow_timer *timer, struct ptf_flow_item item)
 		ptf_vec_push(&timer->positions, timer->position);
 }
 
+/* x * n / d with x * n in 128 bits only where that is needed: the division is 5 times slower. */
+static uint64_t scale(uint64_t x, uint64_t n, uint64_t d)
+{
+	if (x <= UINT32_MAX && n <= UINT32_MAX)
+		return x * n / d;
+	return (uint64_t)((unsigned __int128)x * n / d);
+}
+
 void ptf_flow_timer_anchor(struct ptf_flow_timer *timer, uint64_t position, uint64_t ns)
 {
 	uint64_t from_ns = timer->anchor_ns, from = timer->anchor_position;
@@ -95,7 +103,7 @@ void ptf_flow_timer_anchor(struct ptf_flow_timer *timer, uint64_t position, uint
 		uint64_t at = timer->positions.v[timer->ready] - from;
 
 		timer->items.v[timer->ready].time_ns = insns
-			? from_ns + (uint64_t)((unsigned __int128)span * at / insns)
+			? from_ns + scale(span, at, insns)
 			: ns;
 	}
 	if (timer->anchor_ns != PTF_NO_TIME && position != from)
