@@ -327,5 +327,10 @@ int cmd_report(int argc, char **argv)
 		list_formats(o.format);
 		return PTF_EXIT_USAGE;
 	}
+	if (o.out.view.comm && !format->draws_stacks) {
+		fprintf(stderr, "ptflame report: --comm chooses stacks: folded or svg, not %s\n",
+			format->name);
+		return PTF_EXIT_USAGE;
+	}
 	return run_report(&o, format);
 }

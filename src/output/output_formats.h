@@ -26,6 +26,7 @@ struct ptf_output_format {
 	const char *name;           /* what -f takes */
 	const char *const *endings; /* of file names, with the dot; ends with NULL */
 	const char *help;           /* one line */
+	bool draws_stacks;          /* looks at options->view */
 	/* Writes the profile and flushes; fails with -PTF_EIO or -PTF_ENOMEM. */
 	int (*write)(const struct ptf_profile *profile, const struct ptf_output_options *options,
 	        FILE *out, struct ptf_error *err);

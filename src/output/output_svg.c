@@ -360,6 +360,7 @@ static int write_svg(const struct ptf_profile *profile, const struct ptf_output_
 }
 
 const struct ptf_output_format ptf_output_svg = {
+        .draws_stacks = true,
         .name = "svg",
         .endings = (const char *const[]){".svg", NULL},
         .help = "a flame graph to look at, with zoom and search",
