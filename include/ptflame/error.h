@@ -46,18 +46,18 @@ const char *ptf_error_text(int code);
 
 /* Fills *err (may be NULL), with no place known, and returns -code. */
 int ptf_error_set(struct ptf_error *err, enum ptf_error_code code, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+        __attribute__((format(printf, 3, 4)));
 
 /* The same with a file offset, which is also appended to the message as "(at offset 0x...)". */
 int ptf_error_set_at(struct ptf_error *err, enum ptf_error_code code, uint64_t file_offset,
-	const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+        const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* The same for a failed system call: appends strerror(errnum), maps ENOENT, EPERM and ENOMEM. */
 int ptf_error_set_errno(struct ptf_error *err, int errnum, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+        __attribute__((format(printf, 3, 4)));
 
 /* Puts "context: " before the message of a set error (err may be NULL); returns -err->code. */
 int ptf_error_prepend(struct ptf_error *err, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+        __attribute__((format(printf, 2, 3)));
 
 #endif

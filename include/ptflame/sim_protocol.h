@@ -18,10 +18,10 @@
  *
  * THREAD for a new thread must be answered with THREAD_ACK before that thread runs its first
  * guest instruction, so that the client can open its context-switch event (real clock only;
- * sent, but not waited for, with the insn clock). After fork, the child makes a socket of its own and, while its parent is being
- * recorded, waits up to 5 s for a client's START before it runs on; FORK (sent by the parent) tells the client
- * the child's pid. After execve into the simulator again (EXEC, then the connection closes) the
- * same pid comes back with a new socket and waits likewise.
+ * sent, but not waited for, with the insn clock). After fork, the child makes a socket of its own
+ * and, while its parent is being recorded, waits up to 5 s for a client's START before it runs on;
+ * FORK (sent by the parent) tells the client the child's pid. After execve into the simulator again
+ * (EXEC, then the connection closes) the same pid comes back with a new socket and waits likewise.
  *
  * pid and tid in messages are the guest's as recorded: with the insn clock canonical numbers
  * (1000, 1001, ...), real_pid/real_tid are the host's.
@@ -32,14 +32,14 @@
 #include <stdint.h>
 
 #define PTF_SIM_PROTOCOL_VERSION 1u
-#define PTF_SIM_SOCKET_DIR_FORMAT "/tmp/ptflame-sim-%u"  /* real uid */
+#define PTF_SIM_SOCKET_DIR_FORMAT "/tmp/ptflame-sim-%u"     /* real uid */
 #define PTF_SIM_SOCKET_FORMAT "/tmp/ptflame-sim-%u/%d.sock" /* real uid, real pid */
 
 /* The simulated CPU: what AUXTRACE_INFO, the PT event's config and the cpuid string say. */
-#define PTF_SIM_TSC_HZ 1000000000ull    /* TSC ticks are nanoseconds */
-#define PTF_SIM_MAX_NONTURBO_RATIO 10u  /* 10 x 100 MHz bus; CBR packets say 10: 1 cycle = 1 ns */
-#define PTF_SIM_MTC_FREQ_BITS 3u        /* MTC every 2^3 CTC ticks */
-#define PTF_SIM_TSC_CTC_RATIO_N 40u     /* CTC = 25 MHz: TSC = CTC * 40 / 1 */
+#define PTF_SIM_TSC_HZ 1000000000ull   /* TSC ticks are nanoseconds */
+#define PTF_SIM_MAX_NONTURBO_RATIO 10u /* 10 x 100 MHz bus; CBR packets say 10: 1 cycle = 1 ns */
+#define PTF_SIM_MTC_FREQ_BITS 3u       /* MTC every 2^3 CTC ticks */
+#define PTF_SIM_TSC_CTC_RATIO_N 40u    /* CTC = 25 MHz: TSC = CTC * 40 / 1 */
 #define PTF_SIM_TSC_CTC_RATIO_D 1u
 #define PTF_SIM_CPUID "GenuineIntel,6,158,9" /* family, model, stepping: no erratum applies */
 
@@ -51,7 +51,8 @@ enum ptf_sim_message {
 	/* server to client */
 	PTF_SIM_HELLO = 16,   /* struct ptf_sim_hello */
 	PTF_SIM_PROCESS = 17, /* struct ptf_sim_task: the process itself (parent in ppid) */
-	PTF_SIM_THREAD = 18,  /* struct ptf_sim_task, then its comm, terminated: exists or was made */
+	PTF_SIM_THREAD =
+	        18, /* struct ptf_sim_task, then its comm, terminated: exists or was made */
 	PTF_SIM_STARTED = 19, /* struct ptf_sim_time */
 	PTF_SIM_MMAP = 20,    /* struct ptf_sim_mmap, then the file name, terminated */
 	PTF_SIM_COMM = 21,    /* struct ptf_sim_comm, then the name, terminated */
@@ -81,12 +82,13 @@ struct ptf_sim_thread_ack {
 };
 
 struct ptf_sim_hello {
-	uint32_t version;   /* PTF_SIM_PROTOCOL_VERSION */
-	uint32_t clock;     /* enum ptf_sim_clock */
+	uint32_t version; /* PTF_SIM_PROTOCOL_VERSION */
+	uint32_t clock;   /* enum ptf_sim_clock */
 	int32_t real_pid;
 	int32_t pid;
-	double dilation;    /* of the calibration loop; 1 is native speed, 0 not measured (insn clock) */
-	uint32_t waiting;   /* 1: the process waits for START (after fork, exec or sim --wait) */
+	double dilation;  /* of the calibration loop; 1 is native speed, 0 not measured (insn clock)
+	                   */
+	uint32_t waiting; /* 1: the process waits for START (after fork, exec or sim --wait) */
 	uint32_t reserved;
 };
 
@@ -98,7 +100,7 @@ struct ptf_sim_task {
 
 struct ptf_sim_time {
 	uint64_t time_ns;
-	uint64_t aux_bytes; /* STOPPED: bytes of packets made since START, lost ones not counted */
+	uint64_t aux_bytes;  /* STOPPED: bytes of packets made since START, lost ones not counted */
 	uint64_t lost_bytes; /* STOPPED: bytes dropped (lossy) */
 };
 

@@ -35,7 +35,7 @@ static int error_fill(struct ptf_error *err, enum ptf_error_code code, const cha
 }
 
 static void error_append(struct ptf_error *err, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+        __attribute__((format(printf, 2, 3)));
 
 static void error_append(struct ptf_error *err, const char *fmt, ...)
 {
@@ -58,8 +58,8 @@ int ptf_error_set(struct ptf_error *err, enum ptf_error_code code, const char *f
 	return rc;
 }
 
-int ptf_error_set_at(struct ptf_error *err, enum ptf_error_code code, uint64_t file_offset,
-	const char *fmt, ...)
+int ptf_error_set_at(
+        struct ptf_error *err, enum ptf_error_code code, uint64_t file_offset, const char *fmt, ...)
 {
 	va_list ap;
 	int rc;

@@ -38,8 +38,8 @@ int ptf_record_info_decode(struct ptf_record_info *info, const uint8_t *bytes, s
 	got.start_ns = ptf_reader_u64(&r);
 	got.end_ns = ptf_reader_u64(&r);
 	got.simulated = ptf_reader_u32(&r) != 0;
-	got.clock = ptf_reader_u32(&r) == PTF_SIM_CLOCK_INSN ? PTF_SIM_CLOCK_INSN
-							     : PTF_SIM_CLOCK_REAL;
+	got.clock =
+	        ptf_reader_u32(&r) == PTF_SIM_CLOCK_INSN ? PTF_SIM_CLOCK_INSN : PTF_SIM_CLOCK_REAL;
 	dilation = ptf_reader_u64(&r);
 	memcpy(&got.dilation, &dilation, sizeof(dilation));
 	got.switches = ptf_reader_u32(&r) != 0;

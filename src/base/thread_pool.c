@@ -55,7 +55,7 @@ static bool take_job(struct pool *pool, size_t *job)
 
 	pthread_mutex_lock(&pool->lock);
 	while (!pool->stop && pool->next < pool->count &&
-		pool->next >= pool->finished + pool->window)
+	        pool->next >= pool->finished + pool->window)
 		pthread_cond_wait(&pool->work_ready, &pool->lock);
 	taken = !pool->stop && pool->next < pool->count;
 	if (taken)

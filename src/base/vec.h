@@ -27,8 +27,8 @@
 
 /* Makes room for `more` elements; false when out of memory (the array stays valid). */
 #define ptf_vec_reserve(vec, more)                                                                 \
-	((vec)->n + (more) <= (vec)->cap ||                                                        \
-		ptf_vec_grow((void **)&(vec)->v, &(vec)->cap, (vec)->n + (more), sizeof(*(vec)->v)))
+	((vec)->n + (more) <= (vec)->cap || ptf_vec_grow((void **)&(vec)->v, &(vec)->cap,          \
+	                                            (vec)->n + (more), sizeof(*(vec)->v)))
 
 /* Appends a value; false when out of memory. */
 #define ptf_vec_push(vec, ...)                                                                     \

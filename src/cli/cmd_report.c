@@ -31,21 +31,22 @@ struct report_options {
 };
 
 static const struct argp_option options[] = {
-	{"input", 'i', "FILE", 0,
-		"Recording, or text of perf script (ptflame.data, else perf.data; - is stdin)", 0},
-	{"format", 'f', "FORMAT", 0, "folded (default), json, svg or table", 0},
-	{"output", 'o', "FILE", 0, "Write here, in the format of the name's ending", 0},
-	{"weight", OPT_WEIGHT, "W", 0,
-		"What a frame's width is: wall (default), on, kernel, off, calls or insns", 0},
-	{"by", OPT_BY, "WHAT", 0, "Outermost frame: comm (default), thread or process", 0},
-	{"annotate", OPT_ANNOTATE, NULL, 0, "Name frames `name:calls(partial),avg:ns'", 0},
-	{"tid", OPT_TID, "N", 0, "Only this thread", 0},
-	{"comm", OPT_COMM, "NAME", 0, "Only threads of this name", 0},
-	{"symfs", OPT_SYMFS, "DIR", 0, "Look for the recorded programs and libraries below DIR", 0},
-	{"engine", OPT_ENGINE, "NAME", 0, "Decoder: libipt", 0},
-	{"jobs", 'j', "N", 0, "Threads that decode (one for each CPU)", 0},
-	{"stats", OPT_STATS, NULL, 0, "Print counts of records, losses and stack rules on stderr", 0},
-	{0},
+        {"input", 'i', "FILE", 0,
+                "Recording, or text of perf script (ptflame.data, else perf.data; - is stdin)", 0},
+        {"format", 'f', "FORMAT", 0, "folded (default), json, svg or table", 0},
+        {"output", 'o', "FILE", 0, "Write here, in the format of the name's ending", 0},
+        {"weight", OPT_WEIGHT, "W", 0,
+                "What a frame's width is: wall (default), on, kernel, off, calls or insns", 0},
+        {"by", OPT_BY, "WHAT", 0, "Outermost frame: comm (default), thread or process", 0},
+        {"annotate", OPT_ANNOTATE, NULL, 0, "Name frames `name:calls(partial),avg:ns'", 0},
+        {"tid", OPT_TID, "N", 0, "Only this thread", 0},
+        {"comm", OPT_COMM, "NAME", 0, "Only threads of this name", 0},
+        {"symfs", OPT_SYMFS, "DIR", 0, "Look for the recorded programs and libraries below DIR", 0},
+        {"engine", OPT_ENGINE, "NAME", 0, "Decoder: libipt", 0},
+        {"jobs", 'j', "N", 0, "Threads that decode (one for each CPU)", 0},
+        {"stats", OPT_STATS, NULL, 0, "Print counts of records, losses and stack rules on stderr",
+                0},
+        {0},
 };
 
 static int word_index(const char *const *words, const char *word)
@@ -69,8 +70,8 @@ static long number_of(struct argp_state *state, const char *text, const char *wh
 	return value;
 }
 
-static int parse_choice(struct argp_state *state, const char *const *words, const char *word,
-	const char *what)
+static int parse_choice(
+        struct argp_state *state, const char *const *words, const char *word, const char *what)
 {
 	int index = word_index(words, word);
 
@@ -82,7 +83,7 @@ static int parse_choice(struct argp_state *state, const char *const *words, cons
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	static const char *const weights[] = {
-		"wall", "on", "kernel", "off", "calls", "insns", NULL};
+	        "wall", "on", "kernel", "off", "calls", "insns", NULL};
 	static const char *const bys[] = {"comm", "thread", "process", NULL};
 	struct report_options *o = state->input;
 
@@ -101,7 +102,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_WEIGHT:
 		o->out.view.weight =
-			(enum ptf_view_weight)parse_choice(state, weights, arg, "--weight");
+		        (enum ptf_view_weight)parse_choice(state, weights, arg, "--weight");
 		break;
 	case OPT_BY:
 		o->out.view.by = (enum ptf_view_by)parse_choice(state, bys, arg, "--by");
@@ -134,9 +135,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp report_argp = {options, parse_option, NULL,
-	"Decodes a recording and writes where the time of every thread went.\v"
-	"Folded stacks go to standard output and feed flamegraph.pl; `-o flame.svg' draws them.",
-	NULL, NULL, NULL};
+        "Decodes a recording and writes where the time of every thread went.\v"
+        "Folded stacks go to standard output and feed flamegraph.pl; `-o flame.svg' draws them.",
+        NULL, NULL, NULL};
 
 /* ---- progress ---- */
 
@@ -157,11 +158,11 @@ static void show_progress(void *context, uint64_t done, uint64_t total)
 		return;
 	progress->last_second = now.tv_sec;
 	seconds = (double)(now.tv_sec - progress->start.tv_sec) +
-		1e-9 * (double)(now.tv_nsec - progress->start.tv_nsec);
+	          1e-9 * (double)(now.tv_nsec - progress->start.tv_nsec);
 	rate = seconds > 0 ? (double)done / seconds : 0;
 	fprintf(stderr, "\rdecoding: %3.0f%% of %.1f MB, %.1f MB/s, %.0f s left   ",
-		100.0 * (double)done / (double)total, (double)total / 1e6, rate / 1e6,
-		rate > 0 ? (double)(total - done) / rate : 0);
+	        100.0 * (double)done / (double)total, (double)total / 1e6, rate / 1e6,
+	        rate > 0 ? (double)(total - done) / rate : 0);
 	progress->drawn = true;
 }
 
@@ -182,12 +183,12 @@ static void print_sum(const struct ptf_profile *profile)
 			states[s] += profile->threads[i].states[s];
 	}
 	fprintf(stderr,
-		"window %.6f s, %zu threads; wall %.6f s = on %.6f + kernel %.6f + off %.6f + "
-		"lost %.6f (%.2f%%)\n",
-		1e-9 * (double)(profile->window.end_ns - profile->window.start_ns),
-		profile->n_threads, 1e-9 * (double)wall, 1e-9 * (double)states[PTF_STATE_ON],
-		1e-9 * (double)states[PTF_STATE_KERNEL], 1e-9 * (double)states[PTF_STATE_OFF],
-		1e-9 * (double)states[PTF_STATE_LOST], percent(states[PTF_STATE_LOST], wall));
+	        "window %.6f s, %zu threads; wall %.6f s = on %.6f + kernel %.6f + off %.6f + "
+	        "lost %.6f (%.2f%%)\n",
+	        1e-9 * (double)(profile->window.end_ns - profile->window.start_ns),
+	        profile->n_threads, 1e-9 * (double)wall, 1e-9 * (double)states[PTF_STATE_ON],
+	        1e-9 * (double)states[PTF_STATE_KERNEL], 1e-9 * (double)states[PTF_STATE_OFF],
+	        1e-9 * (double)states[PTF_STATE_LOST], percent(states[PTF_STATE_LOST], wall));
 }
 
 static void print_losses(const struct ptf_profile *profile)
@@ -196,15 +197,15 @@ static void print_losses(const struct ptf_profile *profile)
 
 	for (size_t i = 0; i < profile->n_missing; i++)
 		fprintf(stderr,
-			"not decoded for want of %s: %s (%" PRIu64
-			" places); give a directory that holds it with --symfs\n",
-			profile->missing[i].path, profile->missing[i].problem,
-			profile->missing[i].errors);
+		        "not decoded for want of %s: %s (%" PRIu64
+		        " places); give a directory that holds it with --symfs\n",
+		        profile->missing[i].path, profile->missing[i].problem,
+		        profile->missing[i].errors);
 	if (decode->overflows || decode->errors || decode->lost_bytes)
 		fprintf(stderr,
-			"%" PRIu64 " overflows, %" PRIu64 " decode errors, %" PRIu64
-			" of %" PRIu64 " bytes of trace not decoded\n",
-			decode->overflows, decode->errors, decode->lost_bytes, decode->aux_bytes);
+		        "%" PRIu64 " overflows, %" PRIu64 " decode errors, %" PRIu64 " of %" PRIu64
+		        " bytes of trace not decoded\n",
+		        decode->overflows, decode->errors, decode->lost_bytes, decode->aux_bytes);
 }
 
 static void print_notes(const struct ptf_profile *profile, const struct report_options *o)
@@ -213,17 +214,17 @@ static void print_notes(const struct ptf_profile *profile, const struct report_o
 
 	if (window->simulated && window->dilation > 0)
 		fprintf(stderr,
-			"simulated PT: CPU time is stretched (%.1f times on a calibration loop), waiting "
-			"is not\n",
-			window->dilation);
+		        "simulated PT: CPU time is stretched (%.1f times on a calibration loop), "
+		        "waiting "
+		        "is not\n",
+		        window->dilation);
 	else if (window->simulated)
 		fprintf(stderr, "simulated PT: one instruction is 1 ns\n");
 	if (!window->timed)
 		fprintf(stderr, "the trace has no timing: %s\n",
-			ptf_profile_view_weight(profile, o->out.view.weight) !=
-					o->out.view.weight
-				? "frames are weighted by instructions"
-				: "times are not known");
+		        ptf_profile_view_weight(profile, o->out.view.weight) != o->out.view.weight
+		                ? "frames are weighted by instructions"
+		                : "times are not known");
 	else
 		print_sum(profile);
 	if (window->timed && !window->switches)
@@ -236,14 +237,14 @@ static void print_stats(const struct ptf_profile *profile)
 	const struct ptf_profile_decode *decode = &profile->decode;
 
 	fprintf(stderr,
-		"%s engine: %" PRIu64 " bytes, %" PRIu64 " instructions, %" PRIu64 " calls, %" PRIu64
-		" returns in %.3f s (%.1f MB/s)\n",
-		decode->engine, decode->aux_bytes, decode->instructions, decode->calls,
-		decode->returns, decode->seconds,
-		decode->seconds > 0 ? 1e-6 * (double)decode->aux_bytes / decode->seconds : 0);
+	        "%s engine: %" PRIu64 " bytes, %" PRIu64 " instructions, %" PRIu64
+	        " calls, %" PRIu64 " returns in %.3f s (%.1f MB/s)\n",
+	        decode->engine, decode->aux_bytes, decode->instructions, decode->calls,
+	        decode->returns, decode->seconds,
+	        decode->seconds > 0 ? 1e-6 * (double)decode->aux_bytes / decode->seconds : 0);
 	for (size_t i = 0; i < profile->n_stats; i++)
 		fprintf(stderr, "%12" PRIu64 "  %-18s %s\n", profile->stats[i].count,
-			profile->stats[i].name, profile->stats[i].text);
+		        profile->stats[i].name, profile->stats[i].text);
 }
 
 /* ---- output ---- */
@@ -269,7 +270,7 @@ static void list_formats(const char *wanted)
 }
 
 static int write_report(const struct ptf_profile *profile, const struct report_options *o,
-	const struct ptf_output_format *format)
+        const struct ptf_output_format *format)
 {
 	FILE *out = o->output ? fopen(o->output, "w") : stdout;
 	struct ptf_error err = {0};
@@ -329,7 +330,7 @@ int cmd_report(int argc, char **argv)
 	}
 	if (o.out.view.comm && !format->draws_stacks) {
 		fprintf(stderr, "ptflame report: --comm chooses stacks: folded or svg, not %s\n",
-			format->name);
+		        format->name);
 		return PTF_EXIT_USAGE;
 	}
 	return run_report(&o, format);

@@ -9,12 +9,16 @@
 enum { OPT_CLOCK = 256, OPT_LOSSY, OPT_WAIT };
 
 static const struct argp_option options[] = {
-	{"clock", OPT_CLOCK, "CLOCK", 0,
-		"real (default): nanoseconds; insn: one instruction is 1 ns, and runs repeat exactly", 0},
-	{"lossy", OPT_LOSSY, NULL, 0,
-		"Lose trace data when the recorder is slow, as hardware does; else the program waits", 0},
-	{"wait", OPT_WAIT, NULL, 0, "Wait for a recorder before the first instruction", 0},
-	{0},
+        {"clock", OPT_CLOCK, "CLOCK", 0,
+                "real (default): nanoseconds; insn: one instruction is 1 ns, and runs repeat "
+                "exactly",
+                0},
+        {"lossy", OPT_LOSSY, NULL, 0,
+                "Lose trace data when the recorder is slow, as hardware does; else the program "
+                "waits",
+                0},
+        {"wait", OPT_WAIT, NULL, 0, "Wait for a recorder before the first instruction", 0},
+        {0},
 };
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -46,9 +50,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp sim_argp = {options, parse_option, "-- CMD [ARG...]",
-	"Runs CMD with simulated Intel PT, so that it can be recorded on any machine.\v"
-	"Record it from another terminal with `ptflame record -p PID'.",
-	NULL, NULL, NULL};
+        "Runs CMD with simulated Intel PT, so that it can be recorded on any machine.\v"
+        "Record it from another terminal with `ptflame record -p PID'.",
+        NULL, NULL, NULL};
 
 int cmd_sim(int argc, char **argv)
 {

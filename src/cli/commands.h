@@ -10,8 +10,9 @@ enum { PTF_EXIT_OK = 0, PTF_EXIT_FAILURE = 1, PTF_EXIT_USAGE = 2 };
 
 struct ptf_command {
 	const char *name;
-	int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit status */
-	const char *help;                  /* one line */
+	int (*run)(
+	        int argc, char **argv); /* argv[0] is the command's name; returns the exit status */
+	const char *help;               /* one line */
 };
 
 extern const struct ptf_command ptf_commands[]; /* ends with a NULL name */

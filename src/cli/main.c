@@ -8,11 +8,12 @@
 #include "cli/commands.h"
 
 const struct ptf_command ptf_commands[] = {
-	{"record", cmd_record, "record a running process or a command with Intel PT, real or simulated"},
-	{"report", cmd_report, "decode a recording: folded stacks, flame graph, JSON"},
-	{"dump", cmd_dump, "print the packets of a recording with their offsets"},
-	{"sim", cmd_sim, "run a command with simulated Intel PT, ready to be recorded"},
-	{NULL, NULL, NULL},
+        {"record", cmd_record,
+                "record a running process or a command with Intel PT, real or simulated"},
+        {"report", cmd_report, "decode a recording: folded stacks, flame graph, JSON"},
+        {"dump", cmd_dump, "print the packets of a recording with their offsets"},
+        {"sim", cmd_sim, "run a command with simulated Intel PT, ready to be recorded"},
+        {NULL, NULL, NULL},
 };
 
 int ptf_command_fail(const char *command, const struct ptf_error *err)
@@ -24,7 +25,7 @@ int ptf_command_fail(const char *command, const struct ptf_error *err)
 const char *ptf_default_input(void)
 {
 	return access("ptflame.data", F_OK) != 0 && access("perf.data", F_OK) == 0 ? "perf.data"
-										  : "ptflame.data";
+	                                                                           : "ptflame.data";
 }
 
 static void log_to_stderr(enum ptf_log_level level, const char *text)
@@ -35,9 +36,10 @@ static void log_to_stderr(enum ptf_log_level level, const char *text)
 
 static void print_usage(FILE *out)
 {
-	fprintf(out, "Usage: ptflame COMMAND [OPTION...]\n\n"
-		     "Shows where the wall-clock time of every thread went, on the CPU and off it,\n"
-		     "exact to the call, from an Intel PT trace.\n\nCommands:\n");
+	fprintf(out,
+	        "Usage: ptflame COMMAND [OPTION...]\n\n"
+	        "Shows where the wall-clock time of every thread went, on the CPU and off it,\n"
+	        "exact to the call, from an Intel PT trace.\n\nCommands:\n");
 	for (const struct ptf_command *command = ptf_commands; command->name; command++)
 		fprintf(out, "  %-8s %s\n", command->name, command->help);
 	fprintf(out, "\n`ptflame COMMAND --help` tells the options; `man ptflame` the rest.\n");
@@ -63,7 +65,7 @@ int main(int argc, char **argv)
 		return PTF_EXIT_USAGE;
 	}
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-		strcmp(argv[1], "help") == 0) {
+	        strcmp(argv[1], "help") == 0) {
 		print_usage(stdout);
 		status = PTF_EXIT_OK;
 	} else if (strcmp(argv[1], "--version") == 0) {

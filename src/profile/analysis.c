@@ -20,8 +20,8 @@ struct analysis {
 	unsigned n_workers;
 	const struct ptf_aux_segment **order; /* n_order segments by start time */
 	size_t n_order;
-	struct ptf_fragments pending; /* not stitched yet, by start time */
-	struct ptf_engine_counts counts;    /* of all workers */
+	struct ptf_fragments pending;    /* not stitched yet, by start time */
+	struct ptf_engine_counts counts; /* of all workers */
 	uint64_t done_bytes, total_bytes;
 	uint64_t strangers; /* fragments of threads that no record names */
 };
@@ -182,7 +182,7 @@ static bool collect(struct analysis *a)
 		struct ptf_segment_worker *worker = &a->workers[i];
 
 		if (!ptf_engine_counts_add(&a->counts, worker->ops->counts(worker->engine)) ||
-			!ptf_latency_table_merge(&a->profile->latency, &worker->latency))
+		        !ptf_latency_table_merge(&a->profile->latency, &worker->latency))
 			return false;
 		for (unsigned rule = 0; rule < PTF_RULES; rule++)
 			a->threads.rules.fired[rule] += worker->rules.fired[rule];
@@ -191,7 +191,7 @@ static bool collect(struct analysis *a)
 }
 
 static int run_workers(struct analysis *a, const struct ptf_flow_engine_ops *ops, void *shared,
-	struct ptf_error *err)
+        struct ptf_error *err)
 {
 	int rc = 0;
 
@@ -263,7 +263,7 @@ static void fill_decode(struct analysis *a, const char *engine)
 	decode->overflows = a->counts.overflows;
 	decode->errors = a->counts.errors;
 	decode->lost_bytes = a->counts.lost_bytes;
-	ptf_vec_foreach(stream, &a->recording.streams.streams) {
+	ptf_vec_foreach (stream, &a->recording.streams.streams) {
 		if (a->options->tid && stream->cpu < 0 && stream->tid != a->options->tid)
 			continue;
 		decode->aux_bytes += stream->size;
@@ -281,21 +281,19 @@ static bool fill_missing(struct analysis *a)
 	size_t n;
 
 	modules = ptf_code_images_modules(a->recording.images, &n);
-	profile->missing =
-		ptf_arena_alloc(&profile->arena, (n + 1) * sizeof(*profile->missing));
+	profile->missing = ptf_arena_alloc(&profile->arena, (n + 1) * sizeof(*profile->missing));
 	if (!profile->missing)
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		uint64_t errors = i < a->counts.missing_by_module.n
-			? a->counts.missing_by_module.v[i]
-			: 0;
+		uint64_t errors =
+		        i < a->counts.missing_by_module.n ? a->counts.missing_by_module.v[i] : 0;
 		struct ptf_profile_missing *missing = &profile->missing[profile->n_missing];
 
 		if (!errors)
 			continue;
 		missing->path = ptf_arena_strdup(&profile->arena, modules[i]->path);
 		missing->problem = ptf_arena_strdup(&profile->arena,
-			modules[i]->problem ? modules[i]->problem : "no code at that address");
+		        modules[i]->problem ? modules[i]->problem : "no code at that address");
 		missing->errors = errors;
 		if (!missing->path || !missing->problem)
 			return false;
@@ -311,18 +309,21 @@ static bool fill_stats(struct analysis *a)
 		const char *name, *text;
 		uint64_t count;
 	} stats[] = {
-		{"records", "records read from the file", info->records},
-		{"skipped_records", "records of unknown kinds, skipped", info->skipped},
-		{"lost_records", "records that the kernel had no room for", a->recording.lost_records},
-		{"aux_truncated", "AUX records that say that trace data was lost", a->recording.truncated},
-		{"segments", "pieces of trace, from PSB to PSB", a->n_order},
-		{"unmapped_errors", "decode errors in code that no mapping record covers", a->counts.unmapped_errors},
-		{"stranger_fragments", "pieces of trace of threads that no record names", a->strangers},
+	        {"records", "records read from the file", info->records},
+	        {"skipped_records", "records of unknown kinds, skipped", info->skipped},
+	        {"lost_records", "records that the kernel had no room for",
+	                a->recording.lost_records},
+	        {"aux_truncated", "AUX records that say that trace data was lost",
+	                a->recording.truncated},
+	        {"segments", "pieces of trace, from PSB to PSB", a->n_order},
+	        {"unmapped_errors", "decode errors in code that no mapping record covers",
+	                a->counts.unmapped_errors},
+	        {"stranger_fragments", "pieces of trace of threads that no record names",
+	                a->strangers},
 	};
 
 	for (size_t i = 0; i < sizeof(stats) / sizeof(stats[0]); i++) {
-		if (!ptf_profile_add_stat(
-			    a->profile, stats[i].name, stats[i].text, stats[i].count))
+		if (!ptf_profile_add_stat(a->profile, stats[i].name, stats[i].text, stats[i].count))
 			return false;
 	}
 	return ptf_profile_add_rules(a->profile, &a->threads.rules);
@@ -347,7 +348,7 @@ static int analyse(struct analysis *a, const struct ptf_flow_engine_ops *ops, st
 
 	if (rc == 0)
 		rc = ptf_thread_set_init(
-			&a->threads, a->recording.timelines, a->recording.timed, err);
+		        &a->threads, a->recording.timelines, a->recording.timed, err);
 	if (rc == 0)
 		rc = decode(a, ops, err);
 	if (rc == 0)
@@ -359,7 +360,7 @@ static int analyse(struct analysis *a, const struct ptf_flow_engine_ops *ops, st
 }
 
 static int analyse_recording(struct ptf_profile *profile,
-	const struct ptf_analysis_options *options, struct ptf_error *err)
+        const struct ptf_analysis_options *options, struct ptf_error *err)
 {
 	const char *name = options->engine ? options->engine : DEFAULT_ENGINE;
 	const struct ptf_flow_engine_ops *ops = ptf_flow_engine_find(name);
@@ -369,7 +370,7 @@ static int analyse_recording(struct ptf_profile *profile,
 	if (!ops)
 		return ptf_error_set(err, PTF_EINVAL, "unknown engine '%s'", name);
 	rc = ptf_recording_init(
-		&a.recording, options->input, options->symfs, profile->functions, err);
+	        &a.recording, options->input, options->symfs, profile->functions, err);
 	if (rc < 0)
 		return rc;
 	rc = analyse(&a, ops, err);
@@ -377,8 +378,8 @@ static int analyse_recording(struct ptf_profile *profile,
 	return rc;
 }
 
-int ptf_analysis_run(struct ptf_profile **out, const struct ptf_analysis_options *options,
-	struct ptf_error *err)
+int ptf_analysis_run(
+        struct ptf_profile **out, const struct ptf_analysis_options *options, struct ptf_error *err)
 {
 	struct ptf_profile *profile = ptf_profile_create();
 	struct timespec start;

@@ -12,33 +12,33 @@
 /* The threads of an analysis: one stitch for each life in the timelines. */
 struct ptf_thread_set {
 	const struct ptf_timelines *timelines; /* borrowed, frozen */
-	struct ptf_stitch *stitches;           /* owned, by index of the life; tree.nodes.. zeroed: unused */
-	bool *used;                            /* owned: the stitch was initialised */
+	struct ptf_stitch *stitches; /* owned, by index of the life; tree.nodes.. zeroed: unused */
+	bool *used;                  /* owned: the stitch was initialised */
 	size_t n;
 	bool timed;
-	struct ptf_latency_table latency;      /* of calls that ended while stitching */
+	struct ptf_latency_table latency; /* of calls that ended while stitching */
 	struct ptf_stack_rule_counts rules;
 };
 
 int ptf_thread_set_init(struct ptf_thread_set *set, const struct ptf_timelines *timelines,
-	bool timed, struct ptf_error *err);
+        bool timed, struct ptf_error *err);
 void ptf_thread_set_release(struct ptf_thread_set *set);
 
 /* The stitch of the life of tid at a time; NULL: no such thread (*rc 0) or no memory. */
-struct ptf_stitch *ptf_thread_set_at(struct ptf_thread_set *set, int32_t tid, uint64_t time_ns,
-	int *rc);
+struct ptf_stitch *ptf_thread_set_at(
+        struct ptf_thread_set *set, int32_t tid, uint64_t time_ns, int *rc);
 
 /* Finishes all threads and moves their results into the profile (sorted by pid, tid). only_tid: 0
  * or the one thread wanted. */
-int ptf_thread_set_finish(struct ptf_thread_set *set, struct ptf_profile *profile,
-	int32_t only_tid, struct ptf_error *err);
+int ptf_thread_set_finish(struct ptf_thread_set *set, struct ptf_profile *profile, int32_t only_tid,
+        struct ptf_error *err);
 
 /* A profile with an empty function table; NULL when out of memory. */
 struct ptf_profile *ptf_profile_create(void);
 
 /* Appends to profile->stats. name and text are static. False: out of memory. */
-bool ptf_profile_add_stat(struct ptf_profile *profile, const char *name, const char *text,
-	uint64_t count);
+bool ptf_profile_add_stat(
+        struct ptf_profile *profile, const char *name, const char *text, uint64_t count);
 
 /* Adds the rule counts as stats. */
 bool ptf_profile_add_rules(struct ptf_profile *profile, const struct ptf_stack_rule_counts *rules);

@@ -10,30 +10,30 @@ PTF_VEC_TYPEDEF(ptf_fragments, struct ptf_fragment *);
 
 /* What a segment became: a fragment for each thread that ran in it. */
 struct ptf_segment_result {
-	int rc; /* 0 or -PTF_ENOMEM */
+	int rc;                         /* 0 or -PTF_ENOMEM */
 	struct ptf_fragments fragments; /* owned */
 };
 
 void ptf_segment_result_destroy(struct ptf_segment_result *result);
 
 struct ptf_segment_worker {
-	const struct ptf_recording *recording;  /* borrowed */
+	const struct ptf_recording *recording; /* borrowed */
 	const struct ptf_flow_engine_ops *ops;
-	struct ptf_flow_engine *engine;         /* owned */
+	struct ptf_flow_engine *engine; /* owned */
 	struct ptf_fragment_builder builder;
-	struct ptf_latency_table latency;       /* of calls that began and ended in one segment */
+	struct ptf_latency_table latency; /* of calls that began and ended in one segment */
 	struct ptf_stack_rule_counts rules;
 	struct ptf_scratch scratch;
-	int32_t only_tid;                       /* 0: all threads */
+	int32_t only_tid; /* 0: all threads */
 };
 
 /* shared: of ops->share. 0 or -PTF_ENOMEM. */
 int ptf_segment_worker_init(struct ptf_segment_worker *worker,
-	const struct ptf_recording *recording, const struct ptf_flow_engine_ops *ops, void *shared);
+        const struct ptf_recording *recording, const struct ptf_flow_engine_ops *ops, void *shared);
 void ptf_segment_worker_release(struct ptf_segment_worker *worker);
 
 /* Decodes one segment; order goes to its fragments. NULL when out of memory. */
-struct ptf_segment_result *ptf_segment_worker_run(struct ptf_segment_worker *worker,
-	const struct ptf_aux_segment *segment, uint64_t order);
+struct ptf_segment_result *ptf_segment_worker_run(
+        struct ptf_segment_worker *worker, const struct ptf_aux_segment *segment, uint64_t order);
 
 #endif

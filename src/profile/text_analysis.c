@@ -30,13 +30,14 @@ int ptf_text_analysis_probe(const char *path)
 
 /* Calls `take` for each item. */
 static int read_items(struct text_analysis *a,
-	int (*take)(struct text_analysis *a, struct ptf_perf_script_item *item, struct ptf_error *err),
-	struct ptf_error *err)
+        int (*take)(
+                struct text_analysis *a, struct ptf_perf_script_item *item, struct ptf_error *err),
+        struct ptf_error *err)
 {
 	struct ptf_perf_script_reader *reader;
 	struct ptf_perf_script_item item;
 	int rc = ptf_perf_script_reader_create(
-		&reader, a->options->input, a->profile->functions, err);
+	        &reader, a->options->input, a->profile->functions, err);
 
 	if (rc < 0)
 		return rc;
@@ -52,13 +53,13 @@ static int read_items(struct text_analysis *a,
 	return rc < 0 ? rc : 0;
 }
 
-static int meet_thread(struct text_analysis *a, struct ptf_perf_script_item *item,
-	struct ptf_error *err)
+static int meet_thread(
+        struct text_analysis *a, struct ptf_perf_script_item *item, struct ptf_error *err)
 {
 	struct ptf_record record = {.type = PTF_RECORD_COMM,
-		.sid = {.time_ns = item->item.time_ns,
-			.has_time = item->item.time_ns != PTF_NO_TIME},
-		.comm = {.pid = item->pid < 0 ? item->tid : item->pid, .tid = item->tid}};
+	        .sid = {.time_ns = item->item.time_ns,
+	                .has_time = item->item.time_ns != PTF_NO_TIME},
+	        .comm = {.pid = item->pid < 0 ? item->tid : item->pid, .tid = item->tid}};
 
 	if (item->tid <= 0)
 		return 0;
@@ -66,8 +67,8 @@ static int meet_thread(struct text_analysis *a, struct ptf_perf_script_item *ite
 	return ptf_timelines_add(a->timelines, &record, err);
 }
 
-static int replay_item(struct text_analysis *a, struct ptf_perf_script_item *item,
-	struct ptf_error *err)
+static int replay_item(
+        struct text_analysis *a, struct ptf_perf_script_item *item, struct ptf_error *err)
 {
 	struct ptf_stitch *stitch;
 	int rc;
@@ -97,14 +98,15 @@ static void fill_profile(struct text_analysis *a)
 		decode->lost_ns += a->profile->threads[i].states[PTF_STATE_LOST];
 	if (counts->unreadable)
 		ptf_log(PTF_LOG_WARN, "%s: %llu lines were not understood, the first is line %llu",
-			a->options->input, (unsigned long long)counts->unreadable,
-			(unsigned long long)counts->first_unreadable);
+		        a->options->input, (unsigned long long)counts->unreadable,
+		        (unsigned long long)counts->first_unreadable);
 	if (counts->incomplete)
 		ptf_log(PTF_LOG_WARN,
-			"%s: %llu branches without flags or target were not used, the first in line "
-			"%llu: print them with -F +flags,+addr",
-			a->options->input, (unsigned long long)counts->incomplete,
-			(unsigned long long)counts->first_incomplete);
+		        "%s: %llu branches without flags or target were not used, the first in "
+		        "line "
+		        "%llu: print them with -F +flags,+addr",
+		        a->options->input, (unsigned long long)counts->incomplete,
+		        (unsigned long long)counts->first_incomplete);
 }
 
 static bool fill_stats(struct text_analysis *a)
@@ -112,13 +114,13 @@ static bool fill_stats(struct text_analysis *a)
 	const struct ptf_perf_script_counts *counts = &a->counts;
 
 	return ptf_profile_add_stat(a->profile, "lines", "lines of text", counts->lines) &&
-		ptf_profile_add_stat(
-			a->profile, "branches", "lines that show a branch", counts->branches) &&
-		ptf_profile_add_stat(a->profile, "other_events",
-			"lines of other events, skipped", counts->events) &&
-		ptf_profile_add_stat(a->profile, "unreadable", "lines that were not understood",
-			counts->unreadable) &&
-		ptf_profile_add_rules(a->profile, &a->threads.rules);
+	       ptf_profile_add_stat(
+	               a->profile, "branches", "lines that show a branch", counts->branches) &&
+	       ptf_profile_add_stat(a->profile, "other_events", "lines of other events, skipped",
+	               counts->events) &&
+	       ptf_profile_add_stat(a->profile, "unreadable", "lines that were not understood",
+	               counts->unreadable) &&
+	       ptf_profile_add_rules(a->profile, &a->threads.rules);
 }
 
 static int analyse(struct text_analysis *a, struct ptf_error *err)
@@ -127,12 +129,11 @@ static int analyse(struct text_analysis *a, struct ptf_error *err)
 
 	if (rc == 0 && a->counts.branches == a->counts.incomplete)
 		return ptf_error_set(err, PTF_ENODATA,
-			"%s: no branch with flags and target in this text: print it with "
-			"`perf script --itrace=cr -F +flags,+addr'",
-			a->options->input);
+		        "%s: no branch with flags and target in this text: print it with "
+		        "`perf script --itrace=cr -F +flags,+addr'",
+		        a->options->input);
 	if (rc == 0)
-		rc = ptf_timelines_freeze(
-			a->timelines, a->counts.first_ns, a->counts.last_ns, err);
+		rc = ptf_timelines_freeze(a->timelines, a->counts.first_ns, a->counts.last_ns, err);
 	if (rc == 0)
 		rc = ptf_thread_set_init(&a->threads, a->timelines, a->counts.has_time, err);
 	if (rc == 0)
@@ -142,14 +143,13 @@ static int analyse(struct text_analysis *a, struct ptf_error *err)
 	if (rc < 0)
 		return rc;
 	fill_profile(a);
-	if (!fill_stats(a) ||
-		!ptf_latency_table_merge(&a->profile->latency, &a->threads.latency))
+	if (!fill_stats(a) || !ptf_latency_table_merge(&a->profile->latency, &a->threads.latency))
 		return ptf_error_set(err, PTF_ENOMEM, "out of memory");
 	return 0;
 }
 
 int ptf_text_analysis_run(struct ptf_profile *profile, const struct ptf_analysis_options *options,
-	struct ptf_error *err)
+        struct ptf_error *err)
 {
 	struct text_analysis a = {.profile = profile, .options = options};
 	int rc;

@@ -10,6 +10,6 @@ int ptf_text_analysis_probe(const char *path);
 
 /* Fills an empty profile. Errors as ptf_analysis_run. */
 int ptf_text_analysis_run(struct ptf_profile *profile, const struct ptf_analysis_options *options,
-	struct ptf_error *err);
+        struct ptf_error *err);
 
 #endif

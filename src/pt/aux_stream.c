@@ -14,7 +14,7 @@ enum {
 
 void ptf_aux_streams_release(struct ptf_aux_streams *streams)
 {
-	ptf_vec_foreach(stream, &streams->streams) {
+	ptf_vec_foreach (stream, &streams->streams) {
 		ptf_vec_release(&stream->chunks);
 		ptf_vec_release(&stream->breaks);
 	}
@@ -27,33 +27,32 @@ static int no_memory(struct ptf_error *err)
 	return ptf_error_set(err, PTF_ENOMEM, "out of memory for AUX streams");
 }
 
-static struct ptf_aux_stream *stream_of(struct ptf_aux_streams *streams,
-	const struct ptf_aux_chunk *chunk)
+static struct ptf_aux_stream *stream_of(
+        struct ptf_aux_streams *streams, const struct ptf_aux_chunk *chunk)
 {
 	struct ptf_aux_stream stream = {.idx = chunk->idx, .tid = chunk->tid, .cpu = chunk->cpu};
 
-	ptf_vec_foreach(old, &streams->streams) {
+	ptf_vec_foreach (old, &streams->streams) {
 		if (old->idx == chunk->idx && old->tid == chunk->tid && old->cpu == chunk->cpu)
 			return old;
 	}
-	return ptf_vec_push(&streams->streams, stream)
-		? &streams->streams.v[streams->streams.n - 1]
-		: NULL;
+	return ptf_vec_push(&streams->streams, stream) ? &streams->streams.v[streams->streams.n - 1]
+	                                               : NULL;
 }
 
 /* Appends a chunk; what it repeats of the one before (snapshots overlap) is left out. */
-static int append_chunk(struct ptf_aux_stream *stream, struct ptf_aux_chunk chunk,
-	struct ptf_error *err)
+static int append_chunk(
+        struct ptf_aux_stream *stream, struct ptf_aux_chunk chunk, struct ptf_error *err)
 {
 	struct ptf_aux_chunk *last =
-		stream->chunks.n ? &stream->chunks.v[stream->chunks.n - 1] : NULL;
+	        stream->chunks.n ? &stream->chunks.v[stream->chunks.n - 1] : NULL;
 	uint64_t end = last ? last->aux_offset + last->size : 0;
 
 	if (chunk.aux_offset > UINT64_MAX - chunk.size)
 		return 0;
 	/* perf fills chunks up to multiples of 8 bytes: what was filled up is not trace. */
 	if (last && chunk.aux_offset < end && end - chunk.aux_offset < CHUNK_FILL &&
-		end - chunk.aux_offset < last->size) {
+	        end - chunk.aux_offset < last->size) {
 		stream->size -= end - chunk.aux_offset;
 		last->size -= end - chunk.aux_offset;
 		end = chunk.aux_offset;
@@ -76,7 +75,7 @@ static int append_chunk(struct ptf_aux_stream *stream, struct ptf_aux_chunk chun
 }
 
 int ptf_aux_streams_add(struct ptf_aux_streams *streams, const struct ptf_aux_chunk *chunks,
-	size_t n, struct ptf_error *err)
+        size_t n, struct ptf_error *err)
 {
 	int rc = 0;
 
@@ -89,9 +88,9 @@ int ptf_aux_streams_add(struct ptf_aux_streams *streams, const struct ptf_aux_ch
 }
 
 int ptf_aux_streams_break(struct ptf_aux_streams *streams, int32_t tid, int32_t cpu,
-	uint64_t aux_offset, struct ptf_error *err)
+        uint64_t aux_offset, struct ptf_error *err)
 {
-	ptf_vec_foreach(stream, &streams->streams) {
+	ptf_vec_foreach (stream, &streams->streams) {
 		if (stream->cpu >= 0 ? stream->cpu != cpu : stream->tid != tid)
 			continue;
 		if (!ptf_vec_push(&stream->breaks, aux_offset))
@@ -110,10 +109,10 @@ struct psb_mark {
 
 PTF_VEC_TYPEDEF(psb_marks, struct psb_mark);
 
-static void copy_bytes(const struct ptf_aux_stream *stream, uint64_t aux_offset, uint64_t size,
-	uint8_t *out)
+static void copy_bytes(
+        const struct ptf_aux_stream *stream, uint64_t aux_offset, uint64_t size, uint8_t *out)
 {
-	ptf_vec_foreach(chunk, &stream->chunks) {
+	ptf_vec_foreach (chunk, &stream->chunks) {
 		uint64_t skip, part;
 
 		if (!size)
@@ -129,8 +128,8 @@ static void copy_bytes(const struct ptf_aux_stream *stream, uint64_t aux_offset,
 	}
 }
 
-static bool mark_all(const uint8_t *bytes, uint64_t size, uint64_t aux_offset,
-	struct psb_marks *marks)
+static bool mark_all(
+        const uint8_t *bytes, uint64_t size, uint64_t aux_offset, struct psb_marks *marks)
 {
 	const uint8_t *end = bytes + size, *at = bytes;
 
@@ -178,7 +177,7 @@ static bool gap_between(const struct ptf_aux_stream *stream, uint64_t from, uint
 		const struct ptf_aux_chunk *left = &stream->chunks.v[i - 1];
 
 		if (left[1].aux_offset > from && left[1].aux_offset <= to &&
-			left->aux_offset + left->size != left[1].aux_offset)
+		        left->aux_offset + left->size != left[1].aux_offset)
 			return true;
 	}
 	return false;
@@ -189,7 +188,7 @@ static uint64_t run_end(const struct ptf_aux_stream *stream, uint64_t from)
 {
 	uint64_t end = from;
 
-	ptf_vec_foreach(chunk, &stream->chunks) {
+	ptf_vec_foreach (chunk, &stream->chunks) {
 		if (chunk->aux_offset + chunk->size <= from)
 			continue;
 		if (chunk->aux_offset > end)
@@ -203,12 +202,15 @@ static uint64_t run_end(const struct ptf_aux_stream *stream, uint64_t from)
 	return end;
 }
 
-static int add_segment(struct ptf_aux_streams *streams, uint32_t index,
-	const struct psb_mark *mark, uint64_t next, uint64_t number, struct ptf_error *err)
+static int add_segment(struct ptf_aux_streams *streams, uint32_t index, const struct psb_mark *mark,
+        uint64_t next, uint64_t number, struct ptf_error *err)
 {
 	const struct ptf_aux_stream *stream = &streams->streams.v[index];
-	struct ptf_aux_segment segment = {.stream = index, .number = (uint32_t)number,
-		.aux_offset = mark->aux_offset, .gap_before = mark->cut, .start_ns = PTF_NO_TIME};
+	struct ptf_aux_segment segment = {.stream = index,
+	        .number = (uint32_t)number,
+	        .aux_offset = mark->aux_offset,
+	        .gap_before = mark->cut,
+	        .start_ns = PTF_NO_TIME};
 	uint64_t end = run_end(stream, mark->aux_offset);
 	uint8_t bytes[MAX_PSB_PLUS];
 	struct ptf_psb_plus plus;
@@ -246,7 +248,7 @@ static void drop_told_breaks(struct ptf_aux_stream *stream)
 }
 
 static int cut_stream(struct ptf_aux_streams *streams, uint32_t index, struct psb_marks *marks,
-	struct ptf_error *err)
+        struct ptf_error *err)
 {
 	struct ptf_aux_stream *stream = &streams->streams.v[index];
 	uint64_t last = stream->chunks.n ? stream->chunks.v[0].aux_offset : 0;
@@ -257,7 +259,7 @@ static int cut_stream(struct ptf_aux_streams *streams, uint32_t index, struct ps
 		const struct ptf_aux_chunk *chunk = &stream->chunks.v[i];
 
 		if (!mark_all(chunk->bytes, chunk->size, chunk->aux_offset, marks) ||
-			!mark_border(stream, i, marks))
+		        !mark_border(stream, i, marks))
 			return no_memory(err);
 	}
 	if (marks->n)
@@ -268,14 +270,14 @@ static int cut_stream(struct ptf_aux_streams *streams, uint32_t index, struct ps
 		uint64_t next = i + 1 < marks->n ? marks->v[i + 1].aux_offset : UINT64_MAX;
 
 		marks->v[i].cut = i && gap_between(stream, marks->v[i - 1].aux_offset,
-					       marks->v[i].aux_offset);
+		                               marks->v[i].aux_offset);
 		rc = add_segment(streams, index, &marks->v[i], next, i, err);
 	}
 	return rc;
 }
 
 int ptf_aux_streams_cut(struct ptf_aux_streams *streams, const struct ptf_clock_params *clock,
-	struct ptf_error *err)
+        struct ptf_error *err)
 {
 	struct psb_marks marks = {0};
 	int rc = 0;
@@ -290,15 +292,15 @@ int ptf_aux_streams_cut(struct ptf_aux_streams *streams, const struct ptf_clock_
 }
 
 const uint8_t *ptf_aux_segment_bytes(const struct ptf_aux_streams *streams,
-	const struct ptf_aux_segment *segment, struct ptf_scratch *scratch)
+        const struct ptf_aux_segment *segment, struct ptf_scratch *scratch)
 {
 	const struct ptf_aux_stream *stream = &streams->streams.v[segment->stream];
 
-	ptf_vec_foreach(chunk, &stream->chunks) {
+	ptf_vec_foreach (chunk, &stream->chunks) {
 		uint64_t skip = segment->aux_offset - chunk->aux_offset;
 
 		if (segment->aux_offset >= chunk->aux_offset && skip < chunk->size &&
-			chunk->size - skip >= segment->size)
+		        chunk->size - skip >= segment->size)
 			return chunk->bytes + skip;
 	}
 	if (scratch->cap < segment->size) {

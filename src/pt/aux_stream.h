@@ -20,22 +20,22 @@
 #include "pt/pt_clock.h"
 
 struct ptf_aux_segment {
-	uint32_t stream;      /* index of its stream */
-	uint32_t number;      /* within the stream, from 0 */
-	uint64_t aux_offset;  /* of its PSB */
-	uint64_t next_psb;    /* bytes from its PSB to the next one, == size when there is none */
-	uint64_t size;        /* bytes, the next PSB+ included */
-	bool gap_before;      /* data is missing between the segment before and this one */
-	uint64_t start_ns;    /* perf clock of its PSB+, PTF_NO_TIME: not timed */
+	uint32_t stream;     /* index of its stream */
+	uint32_t number;     /* within the stream, from 0 */
+	uint64_t aux_offset; /* of its PSB */
+	uint64_t next_psb;   /* bytes from its PSB to the next one, == size when there is none */
+	uint64_t size;       /* bytes, the next PSB+ included */
+	bool gap_before;     /* data is missing between the segment before and this one */
+	uint64_t start_ns;   /* perf clock of its PSB+, PTF_NO_TIME: not timed */
 };
 
 struct ptf_aux_stream {
-	uint32_t idx;         /* the file's number of the stream */
-	int32_t tid, cpu;     /* whose it is: one of them is -1 */
+	uint32_t idx;                         /* the file's number of the stream */
+	int32_t tid, cpu;                     /* whose it is: one of them is -1 */
 	PTF_VEC(struct ptf_aux_chunk) chunks; /* in AUX order, not overlapping */
-	PTF_VEC(uint64_t) breaks; /* AUX offsets behind which data was lost */
-	uint64_t size;        /* bytes in all chunks */
-	uint64_t lost_bytes;  /* bytes that no segment covers, and gaps between chunks */
+	PTF_VEC(uint64_t) breaks;             /* AUX offsets behind which data was lost */
+	uint64_t size;                        /* bytes in all chunks */
+	uint64_t lost_bytes; /* bytes that no segment covers, and gaps between chunks */
 };
 
 struct ptf_aux_streams {
@@ -48,15 +48,15 @@ void ptf_aux_streams_release(struct ptf_aux_streams *streams);
 
 /* Adds the chunks of a file (borrowed, they must outlive the streams). */
 int ptf_aux_streams_add(struct ptf_aux_streams *streams, const struct ptf_aux_chunk *chunks,
-	size_t n, struct ptf_error *err);
+        size_t n, struct ptf_error *err);
 
 /* Notes from PERF_RECORD_AUX that data was lost behind `aux_offset` in the stream of tid or cpu. */
 int ptf_aux_streams_break(struct ptf_aux_streams *streams, int32_t tid, int32_t cpu,
-	uint64_t aux_offset, struct ptf_error *err);
+        uint64_t aux_offset, struct ptf_error *err);
 
 /* Cuts all streams into segments. */
 int ptf_aux_streams_cut(struct ptf_aux_streams *streams, const struct ptf_clock_params *clock,
-	struct ptf_error *err);
+        struct ptf_error *err);
 
 /* The bytes of a segment: inside a chunk, or copied to *scratch (grown by realloc, owned by the
  * caller). NULL when out of memory. */
@@ -65,6 +65,6 @@ struct ptf_scratch {
 	size_t cap;     /* bytes */
 };
 const uint8_t *ptf_aux_segment_bytes(const struct ptf_aux_streams *streams,
-	const struct ptf_aux_segment *segment, struct ptf_scratch *scratch);
+        const struct ptf_aux_segment *segment, struct ptf_scratch *scratch);
 
 #endif

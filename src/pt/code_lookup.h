@@ -10,9 +10,9 @@
 
 struct ptf_code_place {
 	uint64_t ip;
-	uint32_t epoch;   /* id + 1, 0: empty */
-	bool target;      /* ip was looked up as a call target */
-	bool entry;       /* ip is the entry of the function */
+	uint32_t epoch;    /* id + 1, 0: empty */
+	bool target;       /* ip was looked up as a call target */
+	bool entry;        /* ip is the entry of the function */
 	uint8_t insn_size; /* bytes of the instruction at ip, 0: not looked up yet */
 	const struct ptf_function *function;
 };
@@ -26,10 +26,10 @@ struct ptf_code_lookup {
 
 /* The place of ip; valid until the next look-up. target: a call went there. */
 struct ptf_code_place *ptf_code_lookup_at(struct ptf_code_lookup *lookup,
-	const struct ptf_code_epoch *code, uint64_t ip, bool target);
+        const struct ptf_code_epoch *code, uint64_t ip, bool target);
 
 /* Bytes of the instruction at ip (1..15), 0 when it cannot be read or decoded. */
-uint8_t ptf_code_lookup_insn_size(struct ptf_code_lookup *lookup,
-	const struct ptf_code_epoch *code, uint64_t ip, bool code32);
+uint8_t ptf_code_lookup_insn_size(struct ptf_code_lookup *lookup, const struct ptf_code_epoch *code,
+        uint64_t ip, bool code32);
 
 #endif

@@ -48,28 +48,28 @@ struct ptf_flow_engine {
 	struct shared *shared;
 	struct ptf_engine_input input;
 	struct pt_block_decoder *decoder;
-	struct ptf_hash_map images;  /* epoch id -> struct pt_image *, ours */
+	struct ptf_hash_map images; /* epoch id -> struct pt_image *, ours */
 	struct ptf_code_lookup lookup;
 	struct ptf_flow_timer timer;
 	struct ptf_clock clock;
 	struct ptf_engine_counts counts;
 	struct open_packet packet;
-	uint8_t *copy;               /* owned: a segment that had to be changed, or NULL */
-	uint64_t scanned;            /* bytes of the segment that the scan is past */
-	uint64_t last_branch;        /* instruction position behind the last traced branch */
+	uint8_t *copy;                 /* owned: a segment that had to be changed, or NULL */
+	uint64_t scanned;              /* bytes of the segment that the scan is past */
+	uint64_t last_branch;          /* instruction position behind the last traced branch */
 	struct ptf_psb_plus next_plus; /* the PSB+ that ends the segment */
-	size_t span;                 /* current index in input.spans */
-	int status;                  /* of the decoder */
-	unsigned idle_blocks;        /* blocks since the decoder's offset moved */
+	size_t span;                   /* current index in input.spans */
+	int status;                    /* of the decoder */
+	unsigned idle_blocks;          /* blocks since the decoder's offset moved */
 	bool done;
 	/* the last block, whose transfer is not told yet */
 	enum pt_insn_class transfer; /* ptic_error: none is open */
 	uint64_t transfer_ip;
-	bool transfer_indirect;      /* a TIP gave its target */
+	bool transfer_indirect; /* a TIP gave its target */
 	bool code32;
 	const struct ptf_function *function; /* of that block, NULL: none */
 	struct untraced_call untraced_call;
-	bool began_off;              /* tracing has been off since the segment began */
+	bool began_off; /* tracing has been off since the segment began */
 };
 
 static const struct ptf_code_epoch *code_now(const struct ptf_flow_engine *e)
@@ -82,8 +82,10 @@ static const struct ptf_code_epoch *code_now(const struct ptf_flow_engine *e)
 static int share(void **out, const struct ptf_engine_config *config, struct ptf_error *err)
 {
 	struct shared *shared = calloc(1, sizeof(*shared));
-	struct pt_cpu cpu = {.vendor = pcv_intel, .family = config->cpu_family,
-		.model = config->cpu_model, .stepping = config->cpu_stepping};
+	struct pt_cpu cpu = {.vendor = pcv_intel,
+	        .family = config->cpu_family,
+	        .model = config->cpu_model,
+	        .stepping = config->cpu_stepping};
 
 	if (!shared)
 		return ptf_error_set(err, PTF_ENOMEM, "out of memory");
@@ -137,8 +139,8 @@ static void engine_destroy(struct ptf_flow_engine *e)
 
 /* ---- code ---- */
 
-static int read_code(uint8_t *buffer, size_t size, const struct pt_asid *asid, uint64_t ip,
-	void *context)
+static int read_code(
+        uint8_t *buffer, size_t size, const struct pt_asid *asid, uint64_t ip, void *context)
 {
 	size_t got = ptf_code_epoch_read(context, ip, buffer, size);
 
@@ -153,7 +155,7 @@ static int add_map(struct shared *shared, struct pt_image *image, const struct p
 	if (ptf_module_open(map->module) < 0 || !map->module->disk_path)
 		return 0; /* an error later, if the trace goes there */
 	isid = pt_iscache_add_file(shared->sections, map->module->disk_path, map->file_offset,
-		map->end - map->start, map->start);
+	        map->end - map->start, map->start);
 	if (isid < 0)
 		return isid == -pte_nomem ? isid : 0;
 	return pt_image_add_cached(image, shared->sections, isid, NULL);
@@ -201,7 +203,7 @@ static bool seek_span(struct ptf_flow_engine *e, uint64_t ns)
 	size_t before = e->span;
 
 	while (ns != PTF_NO_TIME && e->span + 1 < e->input.n_spans &&
-		e->input.spans[e->span + 1].from_ns <= ns)
+	        e->input.spans[e->span + 1].from_ns <= ns)
 		e->span++;
 	return e->span != before;
 }
@@ -222,15 +224,14 @@ static int add_item(struct ptf_flow_engine *e, struct ptf_flow_item item)
 
 static struct ptf_flow_item make_item(enum ptf_flow_kind kind, uint64_t from, uint64_t to)
 {
-	return (struct ptf_flow_item){
-		.kind = kind, .from = from, .to = to, .time_ns = PTF_NO_TIME};
+	return (struct ptf_flow_item){.kind = kind, .from = from, .to = to, .time_ns = PTF_NO_TIME};
 }
 
 /* Does a symbol, PLT stub or FDE say which function this is? */
 static bool is_covered(const struct ptf_function *function)
 {
 	return function->kind == PTF_FUNCTION_SYMBOL || function->kind == PTF_FUNCTION_PLT ||
-		function->kind == PTF_FUNCTION_FDE;
+	       function->kind == PTF_FUNCTION_FDE;
 }
 
 /* Fills in the function at item->to. */
@@ -252,8 +253,8 @@ static int add_call(struct ptf_flow_engine *e, uint64_t to)
 	struct ptf_flow_item item = make_item(PTF_FLOW_CALL, e->transfer_ip, to);
 
 	if (code_now(e))
-		item.insn_size = ptf_code_lookup_insn_size(
-			&e->lookup, code_now(e), item.from, e->code32);
+		item.insn_size =
+		        ptf_code_lookup_insn_size(&e->lookup, code_now(e), item.from, e->code32);
 	item.from_function = e->function;
 	resolve_to(e, &item, true);
 	return add_item(e, item);
@@ -287,7 +288,7 @@ static int tell_transfer(struct ptf_flow_engine *e, uint64_t to)
 	default:
 		/* Back to the own entry: a loop, but a tail call when it went through a pointer. */
 		if (!item.to_function || (item.to_function == e->function &&
-						 (!e->transfer_indirect || item.mid_entry)))
+		                                 (!e->transfer_indirect || item.mid_entry)))
 			return 0;
 		return add_item(e, item);
 	}
@@ -322,8 +323,8 @@ static void take_timing(struct ptf_flow_engine *e, const struct ptf_packet *pack
 
 static bool is_event_packet(enum ptf_packet_kind kind)
 {
-	return kind == PTF_PACKET_FUP || kind == PTF_PACKET_TIP_PGE ||
-		kind == PTF_PACKET_TIP_PGD || kind == PTF_PACKET_OVF || kind == PTF_PACKET_PSB;
+	return kind == PTF_PACKET_FUP || kind == PTF_PACKET_TIP_PGE || kind == PTF_PACKET_TIP_PGD ||
+	       kind == PTF_PACKET_OVF || kind == PTF_PACKET_PSB;
 }
 
 /* Moves the scan over the packets of the last block: up to `limit` or the next event's packet. */
@@ -333,7 +334,7 @@ static void scan_block(struct ptf_flow_engine *e, uint64_t limit)
 
 	while (e->scanned < limit) {
 		int n = ptf_packet_decode(
-			e->input.bytes + e->scanned, e->input.size - e->scanned, &packet);
+		        e->input.bytes + e->scanned, e->input.size - e->scanned, &packet);
 
 		if (n <= 0 || is_event_packet(packet.kind))
 			return;
@@ -354,7 +355,7 @@ static uint64_t scan_event(struct ptf_flow_engine *e, enum ptf_packet_kind kind,
 
 	while (e->scanned < limit) {
 		int n = ptf_packet_decode(
-			e->input.bytes + e->scanned, e->input.size - e->scanned, &packet);
+		        e->input.bytes + e->scanned, e->input.size - e->scanned, &packet);
 
 		if (n <= 0)
 			break;
@@ -427,8 +428,8 @@ static int give_up(struct ptf_flow_engine *e, int code, uint64_t ip)
 
 /* ---- events ---- */
 
-static int take_off(struct ptf_flow_engine *e, enum ptf_flow_cause cause, uint64_t from,
-	uint64_t to)
+static int take_off(
+        struct ptf_flow_engine *e, enum ptf_flow_cause cause, uint64_t from, uint64_t to)
 {
 	uint64_t ns = scan_event(e, PTF_PACKET_TIP_PGD, decoder_offset(e));
 	struct ptf_flow_item item = make_item(PTF_FLOW_OFF, from, to);
@@ -462,8 +463,8 @@ static int take_disabled(struct ptf_flow_engine *e, const struct pt_event *event
 	return rc < 0 ? rc : take_off(e, cause, from, to);
 }
 
-/* A call whose target was not traced is counted, not pushed: for its target when that is known code,
- * else for the place where tracing goes on, as libipt's block decoder shows it. */
+/* A call whose target was not traced is counted, not pushed: for its target when that is known
+ * code, else for the place where tracing goes on, as libipt's block decoder shows it. */
 static int tell_untraced_call(struct ptf_flow_engine *e, uint64_t on)
 {
 	struct untraced_call call = e->untraced_call;
@@ -496,7 +497,7 @@ static bool behind_syscall(struct ptf_flow_engine *e, uint64_t ip)
 	uint8_t bytes[2];
 
 	return code_now(e) && ptf_code_epoch_read(code_now(e), ip - 2, bytes, 2) == 2 &&
-		bytes[0] == 0x0f && bytes[1] == 0x05;
+	       bytes[0] == 0x0f && bytes[1] == 0x05;
 }
 
 static int tell_thread(struct ptf_flow_engine *e)
@@ -565,8 +566,8 @@ static int take_overflow(struct ptf_flow_engine *e, const struct pt_event *event
 
 static int take_async_branch(struct ptf_flow_engine *e, const struct pt_event *event)
 {
-	struct ptf_flow_item item = make_item(PTF_FLOW_ASYNC, event->variant.async_branch.from,
-		event->variant.async_branch.to);
+	struct ptf_flow_item item = make_item(
+	        PTF_FLOW_ASYNC, event->variant.async_branch.from, event->variant.async_branch.to);
 	uint64_t ns;
 	int rc = tell_transfer(e, item.from);
 
@@ -597,7 +598,7 @@ static int take_event(struct ptf_flow_engine *e)
 	switch (event.type) {
 	case ptev_enabled:
 		return take_on(e, event.variant.enabled.ip, PTF_CAUSE_NONE,
-			scan_event(e, PTF_PACKET_TIP_PGE, decoder_offset(e)));
+		        scan_event(e, PTF_PACKET_TIP_PGE, decoder_offset(e)));
 	case ptev_disabled:
 		return take_disabled(e, &event);
 	case ptev_async_disabled:
@@ -609,7 +610,8 @@ static int take_event(struct ptf_flow_engine *e)
 	case ptev_stop:
 		return 0;
 	default:
-		/* Events that only tell (TSX, power, PTWRITE): their FUP need not hold up the scan. */
+		/* Events that only tell (TSX, power, PTWRITE): their FUP need not hold up the scan.
+		 */
 		if (e->scanned < decoder_offset(e))
 			scan_event(e, PTF_PACKET_FUP, decoder_offset(e));
 		return 0;
@@ -709,7 +711,7 @@ static int step(struct ptf_flow_engine *e)
 /* ---- a segment ---- */
 
 static int skip_unknown(struct pt_packet_unknown *unknown, const struct pt_config *config,
-	const uint8_t *pos, void *context)
+        const uint8_t *pos, void *context)
 {
 	struct ptf_packet packet;
 	int size = ptf_packet_decode(pos, (size_t)(config->end - pos), &packet);
@@ -728,8 +730,9 @@ static int make_decoder(struct ptf_flow_engine *e)
 	config.end = config.begin + e->input.size;
 	config.decode.callback = skip_unknown;
 	config.cpu = (struct pt_cpu){.vendor = pcv_intel,
-		.family = e->shared->config->cpu_family, .model = e->shared->config->cpu_model,
-		.stepping = e->shared->config->cpu_stepping};
+	        .family = e->shared->config->cpu_family,
+	        .model = e->shared->config->cpu_model,
+	        .stepping = e->shared->config->cpu_stepping};
 	config.errata = e->shared->errata;
 	config.cpuid_0x15_eax = clock->tsc_ctc_d;
 	config.cpuid_0x15_ebx = clock->tsc_ctc_n;
@@ -800,7 +803,7 @@ static int engine_begin(struct ptf_flow_engine *e, const struct ptf_engine_input
 	ptf_flow_timer_begin(&e->timer, &e->counts.distances);
 	ptf_psb_plus_read(&plus, clock, input->bytes, input->size);
 	ptf_psb_plus_read(&e->next_plus, clock, input->bytes + input->next_psb,
-		input->size - input->next_psb);
+	        input->size - input->next_psb);
 	if (plus.stale_fup && !blank_packet(e, plus.stale_fup))
 		return -PTF_ENOMEM;
 	if (make_decoder(e) < 0)
@@ -831,12 +834,12 @@ static const struct ptf_engine_counts *engine_counts(const struct ptf_flow_engin
 }
 
 const struct ptf_flow_engine_ops ptf_engine_libipt = {
-	.name = "libipt",
-	.share = share,
-	.unshare = unshare,
-	.create = engine_create,
-	.destroy = engine_destroy,
-	.begin = engine_begin,
-	.next = engine_next,
-	.counts = engine_counts,
+        .name = "libipt",
+        .share = share,
+        .unshare = unshare,
+        .create = engine_create,
+        .destroy = engine_destroy,
+        .begin = engine_begin,
+        .next = engine_next,
+        .counts = engine_counts,
 };

@@ -20,7 +20,8 @@
 #include "pt/flow_timer.h"
 #include "pt/pt_clock.h"
 
-/* Whose code a stream runs from a time on. Sorted by from_ns; the first holds from the beginning. */
+/* Whose code a stream runs from a time on. Sorted by from_ns; the first holds from the beginning.
+ */
 struct ptf_run_span {
 	uint64_t from_ns;
 	int32_t pid, tid;                  /* tid 0: idle, -1: not known */
@@ -29,16 +30,16 @@ struct ptf_run_span {
 
 struct ptf_engine_config {
 	struct ptf_clock_params clock;
-	uint16_t cpu_family;         /* 0: unknown */
+	uint16_t cpu_family; /* 0: unknown */
 	uint8_t cpu_model, cpu_stepping;
 	struct ptf_code_images *images; /* borrowed */
 };
 
 /* A segment with its bytes and the history of who ran on its stream. */
 struct ptf_engine_input {
-	const uint8_t *bytes;      /* begins with a PSB; valid until the segment is done */
-	uint64_t size;             /* bytes */
-	uint64_t next_psb;         /* bytes; == size: no PSB follows */
+	const uint8_t *bytes;             /* begins with a PSB; valid until the segment is done */
+	uint64_t size;                    /* bytes */
+	uint64_t next_psb;                /* bytes; == size: no PSB follows */
 	const struct ptf_run_span *spans; /* n_spans > 0 */
 	size_t n_spans;
 };
@@ -47,8 +48,8 @@ struct ptf_engine_input {
 struct ptf_engine_counts {
 	uint64_t instructions, calls, returns;
 	uint64_t psbs, overflows, errors, lost_bytes;
-	uint64_t unmapped_errors;             /* errors in code that no mapping covers */
-	PTF_VEC(uint64_t) missing_by_module;  /* errors in modules without code, by module index */
+	uint64_t unmapped_errors;            /* errors in code that no mapping covers */
+	PTF_VEC(uint64_t) missing_by_module; /* errors in modules without code, by module index */
 	struct ptf_anchor_distances distances;
 };
 

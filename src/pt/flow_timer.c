@@ -62,7 +62,7 @@ static void compact(struct ptf_flow_timer *timer)
 
 	memmove(timer->items.v, timer->items.v + timer->head, left * sizeof(*timer->items.v));
 	memmove(timer->positions.v, timer->positions.v + timer->head,
-		left * sizeof(*timer->positions.v));
+	        left * sizeof(*timer->positions.v));
 	timer->items.n = timer->positions.n = left;
 	timer->ready -= timer->head;
 	timer->head = 0;
@@ -75,7 +75,7 @@ bool ptf_flow_timer_add(struct ptf_flow_timer *timer, struct ptf_flow_item item)
 	item.insns = (uint32_t)(timer->position - timer->item_position);
 	timer->item_position = timer->position;
 	return ptf_vec_push(&timer->items, item) &&
-		ptf_vec_push(&timer->positions, timer->position);
+	       ptf_vec_push(&timer->positions, timer->position);
 }
 
 /* x * n / d with x * n in 128 bits only where that is needed: the division is 5 times slower. */
@@ -99,12 +99,11 @@ void ptf_flow_timer_anchor(struct ptf_flow_timer *timer, uint64_t position, uint
 		ns = from_ns;
 	span = ns - from_ns;
 	for (; timer->ready < timer->items.n && timer->positions.v[timer->ready] <= position;
-		timer->ready++) {
+	        timer->ready++) {
 		uint64_t at = timer->positions.v[timer->ready] - from;
 
-		timer->items.v[timer->ready].time_ns = insns
-			? from_ns + scale(span, at, insns)
-			: ns;
+		timer->items.v[timer->ready].time_ns =
+		        insns ? from_ns + scale(span, at, insns) : ns;
 	}
 	if (timer->anchor_ns != PTF_NO_TIME && position != from)
 		timer->distances->count[bucket_of(span)]++;

@@ -27,9 +27,9 @@ struct ptf_flow_timer {
 	PTF_VEC(struct ptf_flow_item) items; /* queue: [head, ready) timed, [ready, n) waiting */
 	PTF_VEC(uint64_t) positions;         /* of each item: instructions retired since begin */
 	size_t head, ready;
-	uint64_t position;      /* instructions retired since begin */
-	uint64_t item_position; /* of the last item added */
-	uint64_t anchor_position, anchor_ns; /* last anchor; anchor_ns PTF_NO_TIME: none yet */
+	uint64_t position;                      /* instructions retired since begin */
+	uint64_t item_position;                 /* of the last item added */
+	uint64_t anchor_position, anchor_ns;    /* last anchor; anchor_ns PTF_NO_TIME: none yet */
 	struct ptf_anchor_distances *distances; /* borrowed */
 };
 

@@ -2,13 +2,12 @@
 #include "pt/flow_item.h"
 #include "pt/pt_clock.h"
 
-
 void ptf_clock_params_from_info(struct ptf_clock_params *params,
-	const struct ptf_record_auxtrace_info *info, uint64_t config)
+        const struct ptf_record_auxtrace_info *info, uint64_t config)
 {
 	uint64_t mtc = info->mtc_freq_bits ? (config & info->mtc_freq_bits) >>
-						     __builtin_ctzll(info->mtc_freq_bits)
-					   : 0;
+	                                             __builtin_ctzll(info->mtc_freq_bits)
+	                                   : 0;
 
 	*params = (struct ptf_clock_params){0};
 	/* A CTC has 16 bits in a TMA packet: larger periods cannot be. */
@@ -21,7 +20,7 @@ void ptf_clock_params_from_info(struct ptf_clock_params *params,
 	params->tsc_ctc_n = (uint32_t)info->tsc_ctc_ratio_n;
 	params->tsc_ctc_d = (uint32_t)info->tsc_ctc_ratio_d;
 	params->max_nonturbo_ratio =
-		info->max_nonturbo_ratio < 256 ? (uint32_t)info->max_nonturbo_ratio : 0;
+	        info->max_nonturbo_ratio < 256 ? (uint32_t)info->max_nonturbo_ratio : 0;
 }
 
 void ptf_clock_init(struct ptf_clock *clock, const struct ptf_clock_params *params)
@@ -39,7 +38,7 @@ uint64_t ptf_clock_params_ns(const struct ptf_clock_params *params, uint64_t tsc
 	if (!params->time_mult)
 		return tsc;
 	return params->time_zero +
-		(uint64_t)((unsigned __int128)tsc * params->time_mult >> params->time_shift);
+	       (uint64_t)((unsigned __int128)tsc * params->time_mult >> params->time_shift);
 }
 
 uint64_t ptf_clock_ns(const struct ptf_clock *clock)
@@ -90,8 +89,8 @@ static bool take_mtc(struct ptf_clock *clock, uint8_t payload)
 		return false;
 	clock->last_mtc = payload;
 	clock->ctc_ticks += (uint64_t)periods << params->mtc_shift;
-	set_base(clock, clock->ctc_tsc +
-				mul_div(clock->ctc_ticks, params->tsc_ctc_n, params->tsc_ctc_d));
+	set_base(clock,
+	        clock->ctc_tsc + mul_div(clock->ctc_ticks, params->tsc_ctc_n, params->tsc_ctc_d));
 	return true;
 }
 
@@ -174,7 +173,7 @@ static bool pge_comes_first(const uint8_t *bytes, uint64_t size)
 }
 
 void ptf_psb_plus_read(struct ptf_psb_plus *plus, const struct ptf_clock_params *params,
-	const uint8_t *bytes, uint64_t size)
+        const uint8_t *bytes, uint64_t size)
 {
 	struct ptf_last_ip last = {0};
 	struct ptf_packet packet;

@@ -2,10 +2,10 @@
 /*
  * Time of a PT stream: TSC, TMA, MTC, CYC and CBR packets to nanoseconds of the perf clock.
  *
- * SDM volume 3, "Timing packets": a TSC packet gives the time stamp counter; a TMA packet ties it to the
- * crystal clock (CTC); MTC packets count that clock; CYC packets count core cycles, which the CBR
- * packet relates to the TSC. Calibration begins anew at each PSB, so that a segment decodes the
- * same alone and in a sequence. Both engines use this clock.
+ * SDM volume 3, "Timing packets": a TSC packet gives the time stamp counter; a TMA packet ties it
+ * to the crystal clock (CTC); MTC packets count that clock; CYC packets count core cycles, which
+ * the CBR packet relates to the TSC. Calibration begins anew at each PSB, so that a segment decodes
+ * the same alone and in a sequence. Both engines use this clock.
  */
 #ifndef PTF_PT_CLOCK_H
 #define PTF_PT_CLOCK_H
@@ -17,29 +17,30 @@
 #include "pt/pt_packet.h"
 
 struct ptf_clock_params {
-	uint16_t time_shift;         /* ns = zero + tsc * mult >> shift (perf_event_mmap_page) */
-	uint32_t time_mult;          /* 0: no conversion known, TSC ticks are taken as ns */
+	uint16_t time_shift; /* ns = zero + tsc * mult >> shift (perf_event_mmap_page) */
+	uint32_t time_mult;  /* 0: no conversion known, TSC ticks are taken as ns */
 	uint64_t time_zero;
-	uint8_t mtc_shift;           /* MTC period is 2^mtc_shift CTC ticks */
-	uint32_t tsc_ctc_n, tsc_ctc_d; /* TSC ticks = CTC ticks * n / d; 0: unknown, MTC is not used */
+	uint8_t mtc_shift; /* MTC period is 2^mtc_shift CTC ticks */
+	uint32_t tsc_ctc_n,
+	        tsc_ctc_d; /* TSC ticks = CTC ticks * n / d; 0: unknown, MTC is not used */
 	uint32_t max_nonturbo_ratio; /* TSC ticks per bus cycle; 0: unknown, CYC is not used */
 };
 
 /* Params of a file's AUXTRACE_INFO and of its PT event's attr.config; values out of range are
  * taken as unknown. */
 void ptf_clock_params_from_info(struct ptf_clock_params *params,
-	const struct ptf_record_auxtrace_info *info, uint64_t config);
+        const struct ptf_record_auxtrace_info *info, uint64_t config);
 
 struct ptf_clock {
 	const struct ptf_clock_params *params; /* borrowed */
 	bool has_tsc, has_tma;
-	uint64_t tsc;         /* now, TSC ticks; only grows between PSBs */
-	uint64_t base;        /* TSC at the last TSC or MTC packet */
-	uint64_t cycles;      /* core cycles since base */
-	uint64_t ctc_tsc;     /* TSC at the CTC edge that TMA refers to */
-	uint64_t ctc_ticks;   /* CTC ticks since that edge */
-	uint8_t last_mtc;     /* payload of the last MTC, or what TMA says it would be */
-	uint32_t cbr;         /* core to bus ratio, 0 unknown */
+	uint64_t tsc;       /* now, TSC ticks; only grows between PSBs */
+	uint64_t base;      /* TSC at the last TSC or MTC packet */
+	uint64_t cycles;    /* core cycles since base */
+	uint64_t ctc_tsc;   /* TSC at the CTC edge that TMA refers to */
+	uint64_t ctc_ticks; /* CTC ticks since that edge */
+	uint8_t last_mtc;   /* payload of the last MTC, or what TMA says it would be */
+	uint32_t cbr;       /* core to bus ratio, 0 unknown */
 };
 
 /* At the start of a segment (a PSB). */
@@ -53,14 +54,14 @@ uint64_t ptf_clock_ns(const struct ptf_clock *clock);
 
 /* What a PSB+ (bytes begin with its PSB) says. */
 struct ptf_psb_plus {
-	uint64_t size; /* bytes, PSBEND included; what is there when it is cut off */
-	uint64_t ns;   /* perf clock, PTF_NO_TIME: no TSC packet */
-	uint64_t ip;   /* where tracing is: its FUP; PTF_NO_IP: tracing is off */
-	uint64_t stale_fup; /* offset of a FUP that does not mean that tracing is on: a TIP.PGE comes
-			     * first behind the PSB+ (seen after VM entries); 0: none */
+	uint64_t size;      /* bytes, PSBEND included; what is there when it is cut off */
+	uint64_t ns;        /* perf clock, PTF_NO_TIME: no TSC packet */
+	uint64_t ip;        /* where tracing is: its FUP; PTF_NO_IP: tracing is off */
+	uint64_t stale_fup; /* offset of a FUP that does not mean that tracing is on: a TIP.PGE
+	                     * comes first behind the PSB+ (seen after VM entries); 0: none */
 };
 void ptf_psb_plus_read(struct ptf_psb_plus *plus, const struct ptf_clock_params *params,
-	const uint8_t *bytes, uint64_t size);
+        const uint8_t *bytes, uint64_t size);
 
 /* TSC ticks to perf clock ns. */
 uint64_t ptf_clock_params_ns(const struct ptf_clock_params *params, uint64_t tsc);

@@ -11,10 +11,10 @@
 struct life {
 	struct ptf_thread_timeline t;
 	PTF_VEC(struct ptf_off_span) spans;
-	uint64_t out_ns;     /* switched out since; valid when out */
-	bool out, switched;  /* off now; a switch record was seen */
-	uint8_t out_reason;  /* enum ptf_off_reason */
-	size_t earlier;      /* life of the same tid before this one + 1, 0: none */
+	uint64_t out_ns;    /* switched out since; valid when out */
+	bool out, switched; /* off now; a switch record was seen */
+	uint8_t out_reason; /* enum ptf_off_reason */
+	size_t earlier;     /* life of the same tid before this one + 1, 0: none */
 };
 
 struct cpu_history {
@@ -40,9 +40,9 @@ void ptf_timelines_destroy(struct ptf_timelines *timelines)
 {
 	if (!timelines)
 		return;
-	ptf_vec_foreach(life, &timelines->lives)
+	ptf_vec_foreach (life, &timelines->lives)
 		ptf_vec_release(&life->spans);
-	ptf_vec_foreach(cpu, &timelines->cpus)
+	ptf_vec_foreach (cpu, &timelines->cpus)
 		ptf_vec_release(&cpu->spans);
 	ptf_vec_release(&timelines->lives);
 	ptf_vec_release(&timelines->cpus);
@@ -93,8 +93,8 @@ static struct life *current_life(struct ptf_timelines *timelines, int32_t pid, i
 	return life;
 }
 
-static int add_comm(struct ptf_timelines *timelines, const struct ptf_record *record,
-	struct ptf_error *err)
+static int add_comm(
+        struct ptf_timelines *timelines, const struct ptf_record *record, struct ptf_error *err)
 {
 	struct life *life = current_life(timelines, record->comm.pid, record->comm.tid);
 	char *comm = life ? ptf_arena_strdup(&timelines->arena, record->comm.comm) : NULL;
@@ -105,8 +105,8 @@ static int add_comm(struct ptf_timelines *timelines, const struct ptf_record *re
 	return 0;
 }
 
-static int add_fork(struct ptf_timelines *timelines, const struct ptf_record *record,
-	struct ptf_error *err)
+static int add_fork(
+        struct ptf_timelines *timelines, const struct ptf_record *record, struct ptf_error *err)
 {
 	struct life *parent = last_life(timelines, record->task.ptid);
 	struct life *old = last_life(timelines, record->task.tid);
@@ -130,8 +130,8 @@ static int add_fork(struct ptf_timelines *timelines, const struct ptf_record *re
 	return 0;
 }
 
-static int add_exit(struct ptf_timelines *timelines, const struct ptf_record *record,
-	struct ptf_error *err)
+static int add_exit(
+        struct ptf_timelines *timelines, const struct ptf_record *record, struct ptf_error *err)
 {
 	struct life *life = last_life(timelines, record->task.tid);
 
@@ -156,7 +156,7 @@ static int close_span(struct life *life, uint64_t to_ns, struct ptf_error *err)
 
 /* From the record's time on its CPU runs (pid, tid). */
 static int note_cpu(struct ptf_timelines *timelines, const struct ptf_record *record, int32_t pid,
-	int32_t tid, struct ptf_error *err)
+        int32_t tid, struct ptf_error *err)
 {
 	int32_t before_pid = record->sw.out ? record->sid.pid : -1;
 	int32_t before_tid = record->sw.out ? record->sid.tid : -1;
@@ -173,7 +173,7 @@ static int note_cpu(struct ptf_timelines *timelines, const struct ptf_record *re
 	history = &timelines->cpus.v[cpu];
 	/* A first record that switches a thread out tells who ran before. */
 	if (!history->spans.n && before_tid > 0 &&
-		!ptf_vec_push(&history->spans, (struct ptf_cpu_span){0, before_pid, before_tid}))
+	        !ptf_vec_push(&history->spans, (struct ptf_cpu_span){0, before_pid, before_tid}))
 		return no_memory(err);
 	if (history->spans.n && history->spans.v[history->spans.n - 1].tid == tid)
 		return 0;
@@ -185,8 +185,8 @@ static enum ptf_off_reason out_reason(const struct ptf_record *record)
 	return record->sw.preempt ? PTF_OFF_PREEMPTED : PTF_OFF_BLOCKED;
 }
 
-static int thread_out(struct ptf_timelines *timelines, const struct ptf_record *record,
-	int32_t pid, int32_t tid, struct ptf_error *err)
+static int thread_out(struct ptf_timelines *timelines, const struct ptf_record *record, int32_t pid,
+        int32_t tid, struct ptf_error *err)
 {
 	struct life *life = current_life(timelines, pid, tid);
 
@@ -201,8 +201,8 @@ static int thread_out(struct ptf_timelines *timelines, const struct ptf_record *
 	return 0;
 }
 
-static int thread_in(struct ptf_timelines *timelines, const struct ptf_record *record,
-	int32_t pid, int32_t tid, struct ptf_error *err)
+static int thread_in(struct ptf_timelines *timelines, const struct ptf_record *record, int32_t pid,
+        int32_t tid, struct ptf_error *err)
 {
 	struct life *life = current_life(timelines, pid, tid);
 
@@ -219,8 +219,8 @@ static int thread_in(struct ptf_timelines *timelines, const struct ptf_record *r
 }
 
 /* SWITCH and SWITCH_CPU_WIDE of the thread in the sample_id; tid 0 is the idle task. */
-static int add_switch(struct ptf_timelines *timelines, const struct ptf_record *record,
-	struct ptf_error *err)
+static int add_switch(
+        struct ptf_timelines *timelines, const struct ptf_record *record, struct ptf_error *err)
 {
 	int32_t pid = record->sid.pid, tid = record->sid.tid;
 	bool out = record->sw.out;
@@ -231,14 +231,14 @@ static int add_switch(struct ptf_timelines *timelines, const struct ptf_record *
 	timelines->switches = true;
 	if (tid > 0)
 		rc = out ? thread_out(timelines, record, pid, tid, err)
-			 : thread_in(timelines, record, pid, tid, err);
+		         : thread_in(timelines, record, pid, tid, err);
 	if (rc < 0)
 		return rc;
 	if (!out)
 		return note_cpu(timelines, record, pid, tid, err);
 	if (record->type == PTF_RECORD_SWITCH_CPU_WIDE)
-		return note_cpu(timelines, record, record->sw.next_prev_pid,
-			record->sw.next_prev_tid, err);
+		return note_cpu(
+		        timelines, record, record->sw.next_prev_pid, record->sw.next_prev_tid, err);
 	return note_cpu(timelines, record, -1, -1, err);
 }
 
@@ -255,8 +255,8 @@ static void note_time(struct ptf_timelines *timelines, const struct ptf_record *
 	timelines->any_time = true;
 }
 
-int ptf_timelines_add(struct ptf_timelines *timelines, const struct ptf_record *record,
-	struct ptf_error *err)
+int ptf_timelines_add(
+        struct ptf_timelines *timelines, const struct ptf_record *record, struct ptf_error *err)
 {
 	note_time(timelines, record);
 	switch (record->type) {
@@ -270,23 +270,23 @@ int ptf_timelines_add(struct ptf_timelines *timelines, const struct ptf_record *
 	case PTF_RECORD_SWITCH_CPU_WIDE:
 		return add_switch(timelines, record, err);
 	case PTF_RECORD_ITRACE_START:
-		return ptf_timelines_mention(timelines, record->itrace_start.pid,
-			record->itrace_start.tid, err);
+		return ptf_timelines_mention(
+		        timelines, record->itrace_start.pid, record->itrace_start.tid, err);
 	default:
 		return 0;
 	}
 }
 
-int ptf_timelines_mention(struct ptf_timelines *timelines, int32_t pid, int32_t tid,
-	struct ptf_error *err)
+int ptf_timelines_mention(
+        struct ptf_timelines *timelines, int32_t pid, int32_t tid, struct ptf_error *err)
 {
 	if (tid <= 0)
 		return 0;
 	return current_life(timelines, pid, tid) ? 0 : no_memory(err);
 }
 
-void ptf_timelines_range(const struct ptf_timelines *timelines, uint64_t *first_ns,
-	uint64_t *last_ns)
+void ptf_timelines_range(
+        const struct ptf_timelines *timelines, uint64_t *first_ns, uint64_t *last_ns)
 {
 	*first_ns = timelines->first_ns;
 	*last_ns = timelines->last_ns;
@@ -299,7 +299,7 @@ static uint64_t clamp(uint64_t x, uint64_t low, uint64_t high)
 
 /* Clips life and spans to the window; spans that become empty go. */
 static int freeze_life(struct ptf_timelines *timelines, struct life *life, uint64_t start_ns,
-	uint64_t end_ns, struct ptf_error *err)
+        uint64_t end_ns, struct ptf_error *err)
 {
 	struct ptf_thread_timeline *t = &life->t;
 	size_t kept = 0;
@@ -325,8 +325,8 @@ static int freeze_life(struct ptf_timelines *timelines, struct life *life, uint6
 	return 0;
 }
 
-int ptf_timelines_freeze(struct ptf_timelines *timelines, uint64_t start_ns, uint64_t end_ns,
-	struct ptf_error *err)
+int ptf_timelines_freeze(
+        struct ptf_timelines *timelines, uint64_t start_ns, uint64_t end_ns, struct ptf_error *err)
 {
 	size_t n = timelines->lives.n;
 
@@ -346,15 +346,15 @@ bool ptf_timelines_switches(const struct ptf_timelines *timelines)
 	return timelines->switches;
 }
 
-const struct ptf_thread_timeline *ptf_timelines_all(const struct ptf_timelines *timelines,
-	size_t *n)
+const struct ptf_thread_timeline *ptf_timelines_all(
+        const struct ptf_timelines *timelines, size_t *n)
 {
 	*n = timelines->lives.n;
 	return timelines->frozen;
 }
 
-const struct ptf_thread_timeline *ptf_timelines_find(const struct ptf_timelines *timelines,
-	int32_t tid, uint64_t time_ns)
+const struct ptf_thread_timeline *ptf_timelines_find(
+        const struct ptf_timelines *timelines, int32_t tid, uint64_t time_ns)
 {
 	uint64_t *at = ptf_hash_map_find(&timelines->by_tid, (uint32_t)tid);
 	size_t i;
@@ -371,8 +371,8 @@ const struct ptf_thread_timeline *ptf_timelines_find(const struct ptf_timelines 
 	return &timelines->frozen[i];
 }
 
-const struct ptf_cpu_span *ptf_timelines_cpu(const struct ptf_timelines *timelines, int32_t cpu,
-	size_t *n)
+const struct ptf_cpu_span *ptf_timelines_cpu(
+        const struct ptf_timelines *timelines, int32_t cpu, size_t *n)
 {
 	*n = 0;
 	if (cpu < 0 || (size_t)cpu >= timelines->cpus.n)

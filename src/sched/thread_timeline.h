@@ -3,8 +3,8 @@
  * When each thread lived and when it was off its CPU.
  *
  * All records are added in time order, then the collection is frozen with the window; after that
- * it is constant and thread-safe. Sources: COMM, FORK, EXIT, ITRACE_START, THREAD_MAP-like mentions,
- * SWITCH and SWITCH_CPU_WIDE (include/uapi/linux/perf_event.h).
+ * it is constant and thread-safe. Sources: COMM, FORK, EXIT, ITRACE_START, THREAD_MAP-like
+ * mentions, SWITCH and SWITCH_CPU_WIDE (include/uapi/linux/perf_event.h).
  */
 #ifndef PTF_THREAD_TIMELINE_H
 #define PTF_THREAD_TIMELINE_H
@@ -27,9 +27,9 @@ struct ptf_off_span {
 /* One life of a thread: a thread id that is used again after EXIT is another life. */
 struct ptf_thread_timeline {
 	int32_t pid, tid;
-	const char *comm;          /* last name in the window, "" unknown; owned by the collection */
-	uint64_t start_ns, end_ns; /* life inside the window; end >= start */
-	bool forked, exited;       /* start is a FORK, end is an EXIT */
+	const char *comm; /* last name in the window, "" unknown; owned by the collection */
+	uint64_t start_ns, end_ns;      /* life inside the window; end >= start */
+	bool forked, exited;            /* start is a FORK, end is an EXIT */
 	const struct ptf_off_span *off; /* n_off spans, in time order, inside the life */
 	size_t n_off;
 };
@@ -46,35 +46,35 @@ struct ptf_timelines *ptf_timelines_create(void); /* NULL: out of memory */
 void ptf_timelines_destroy(struct ptf_timelines *timelines);
 
 /* Takes one record (others than those above are ignored). Errors: PTF_ENOMEM. */
-int ptf_timelines_add(struct ptf_timelines *timelines, const struct ptf_record *record,
-	struct ptf_error *err);
+int ptf_timelines_add(
+        struct ptf_timelines *timelines, const struct ptf_record *record, struct ptf_error *err);
 
 /* A thread that is known to have a stream of its own. */
-int ptf_timelines_mention(struct ptf_timelines *timelines, int32_t pid, int32_t tid,
-	struct ptf_error *err);
+int ptf_timelines_mention(
+        struct ptf_timelines *timelines, int32_t pid, int32_t tid, struct ptf_error *err);
 
 /* Earliest and latest time of the records added (0, 0 when there was none). */
-void ptf_timelines_range(const struct ptf_timelines *timelines, uint64_t *first_ns,
-	uint64_t *last_ns);
+void ptf_timelines_range(
+        const struct ptf_timelines *timelines, uint64_t *first_ns, uint64_t *last_ns);
 
 /* Clips all lives to the window and closes open spans at its end. */
-int ptf_timelines_freeze(struct ptf_timelines *timelines, uint64_t start_ns, uint64_t end_ns,
-	struct ptf_error *err);
+int ptf_timelines_freeze(
+        struct ptf_timelines *timelines, uint64_t start_ns, uint64_t end_ns, struct ptf_error *err);
 
 /* Were there context switch records? If not, off and kernel time cannot be told apart. */
 bool ptf_timelines_switches(const struct ptf_timelines *timelines);
 
 /* The lives, in order of their first mention; frozen. */
-const struct ptf_thread_timeline *ptf_timelines_all(const struct ptf_timelines *timelines,
-	size_t *n);
+const struct ptf_thread_timeline *ptf_timelines_all(
+        const struct ptf_timelines *timelines, size_t *n);
 
 /* The life of tid at a time (PTF_NO_TIME or before the first: its first life); NULL if unknown. */
-const struct ptf_thread_timeline *ptf_timelines_find(const struct ptf_timelines *timelines,
-	int32_t tid, uint64_t time_ns);
+const struct ptf_thread_timeline *ptf_timelines_find(
+        const struct ptf_timelines *timelines, int32_t tid, uint64_t time_ns);
 
 /* Who ran on a CPU, in time order; NULL and 0 when unknown. */
-const struct ptf_cpu_span *ptf_timelines_cpu(const struct ptf_timelines *timelines, int32_t cpu,
-	size_t *n);
+const struct ptf_cpu_span *ptf_timelines_cpu(
+        const struct ptf_timelines *timelines, int32_t cpu, size_t *n);
 
 /* Index of the first off span of `thread` that ends after time_ns (n_off when none does). */
 size_t ptf_thread_timeline_off_after(const struct ptf_thread_timeline *thread, uint64_t time_ns);

@@ -4,7 +4,8 @@
  *
  * off > lost > kernel > on, as in ARCHITECTURE.md ("Accounting"): a thread that the scheduler took
  * off its CPU is off, whatever the trace says; the off classes remember where the thread was
- * (in user code, in a system call, in an interrupt or fault) because that is where the time is drawn.
+ * (in user code, in a system call, in an interrupt or fault) because that is where the time is
+ * drawn.
  */
 #ifndef PTF_TIME_CLASS_H
 #define PTF_TIME_CLASS_H
@@ -59,8 +60,8 @@ static inline unsigned ptf_time_class_off(enum ptf_place place, enum ptf_off_rea
 /* The class of time in a place while the thread is on its CPU. */
 static inline unsigned ptf_time_class_running(enum ptf_place place)
 {
-	static const unsigned char of_place[PTF_PLACES] = {
-		PTF_TIME_ON, PTF_TIME_SYSCALL, PTF_TIME_INTERRUPT, PTF_TIME_KERNEL, PTF_TIME_FILTERED};
+	static const unsigned char of_place[PTF_PLACES] = {PTF_TIME_ON, PTF_TIME_SYSCALL,
+	        PTF_TIME_INTERRUPT, PTF_TIME_KERNEL, PTF_TIME_FILTERED};
 
 	return of_place[place];
 }

@@ -15,7 +15,7 @@ void ptf_call_tree_release(struct ptf_call_tree *tree)
 }
 
 struct ptf_call_node *ptf_call_tree_child(struct ptf_call_tree *tree, struct ptf_call_node *parent,
-	const struct ptf_function *function)
+        const struct ptf_function *function)
 {
 	struct ptf_call_node **link = &parent->children;
 	struct ptf_call_node *node;
@@ -40,8 +40,8 @@ struct ptf_call_node *ptf_call_tree_child(struct ptf_call_tree *tree, struct ptf
 	return node;
 }
 
-bool ptf_call_tree_add_time(struct ptf_call_tree *tree, struct ptf_call_node *node,
-	unsigned time_class, uint64_t ns)
+bool ptf_call_tree_add_time(
+        struct ptf_call_tree *tree, struct ptf_call_node *node, unsigned time_class, uint64_t ns)
 {
 	if (time_class == PTF_TIME_ON) {
 		node->on_ns += ns;
@@ -51,7 +51,7 @@ bool ptf_call_tree_add_time(struct ptf_call_tree *tree, struct ptf_call_node *no
 		return true;
 	if (!node->other_ns) {
 		node->other_ns =
-			ptf_arena_alloc(&tree->arena, PTF_TIME_CLASSES * sizeof(*node->other_ns));
+		        ptf_arena_alloc(&tree->arena, PTF_TIME_CLASSES * sizeof(*node->other_ns));
 		if (!node->other_ns)
 			return false;
 	}
@@ -68,8 +68,8 @@ void ptf_call_node_states(const struct ptf_call_node *node, uint64_t states[PTF_
 		states[ptf_time_class_state(i)] += node->other_ns[i];
 }
 
-static bool add_counts(struct ptf_call_tree *tree, struct ptf_call_node *node,
-	const struct ptf_call_node *source)
+static bool add_counts(
+        struct ptf_call_tree *tree, struct ptf_call_node *node, const struct ptf_call_node *source)
 {
 	node->calls += source->calls;
 	node->jump_calls += source->jump_calls;
@@ -85,8 +85,8 @@ static bool add_counts(struct ptf_call_tree *tree, struct ptf_call_node *node,
 	return true;
 }
 
-bool ptf_call_tree_merge(struct ptf_call_tree *tree, struct ptf_call_node *node,
-	const struct ptf_call_node *source)
+bool ptf_call_tree_merge(
+        struct ptf_call_tree *tree, struct ptf_call_node *node, const struct ptf_call_node *source)
 {
 	const struct ptf_call_node *from = source;
 	unsigned up;
@@ -103,8 +103,8 @@ bool ptf_call_tree_merge(struct ptf_call_tree *tree, struct ptf_call_node *node,
 	return true;
 }
 
-const struct ptf_call_node *ptf_call_node_next(const struct ptf_call_node *top,
-	const struct ptf_call_node *node, unsigned *up)
+const struct ptf_call_node *ptf_call_node_next(
+        const struct ptf_call_node *top, const struct ptf_call_node *node, unsigned *up)
 {
 	*up = 0;
 	if (node->children)

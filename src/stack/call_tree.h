@@ -20,14 +20,14 @@ struct ptf_call_node {
 	struct ptf_call_node *parent;        /* NULL: the root */
 	struct ptf_call_node *children;      /* most recently used first */
 	struct ptf_call_node *sibling;       /* next child of the same parent */
-	uint64_t calls;         /* entries seen on this path */
-	uint64_t jump_calls;    /* of these, by a jump or asynchronously */
-	uint64_t partial_calls; /* frames whose entry or exit was not seen */
-	uint64_t timed_calls;   /* frames with both seen and timed */
-	uint64_t timed_ns;      /* sum of their durations, callees included */
-	uint64_t insns;         /* instructions retired with this node on top */
-	uint64_t on_ns;         /* time of class PTF_TIME_ON with this node on top */
-	uint64_t *other_ns;     /* by enum ptf_time_class ([PTF_TIME_ON] is 0), or NULL: all 0 */
+	uint64_t calls;                      /* entries seen on this path */
+	uint64_t jump_calls;                 /* of these, by a jump or asynchronously */
+	uint64_t partial_calls;              /* frames whose entry or exit was not seen */
+	uint64_t timed_calls;                /* frames with both seen and timed */
+	uint64_t timed_ns;                   /* sum of their durations, callees included */
+	uint64_t insns;                      /* instructions retired with this node on top */
+	uint64_t on_ns;                      /* time of class PTF_TIME_ON with this node on top */
+	uint64_t *other_ns; /* by enum ptf_time_class ([PTF_TIME_ON] is 0), or NULL: all 0 */
 };
 
 struct ptf_call_tree {
@@ -41,11 +41,11 @@ void ptf_call_tree_release(struct ptf_call_tree *tree);
 
 /* The child of parent for function, made when absent; NULL when out of memory. */
 struct ptf_call_node *ptf_call_tree_child(struct ptf_call_tree *tree, struct ptf_call_node *parent,
-	const struct ptf_function *function);
+        const struct ptf_function *function);
 
 /* Adds ns of a class to a node; false when out of memory. */
-bool ptf_call_tree_add_time(struct ptf_call_tree *tree, struct ptf_call_node *node,
-	unsigned time_class, uint64_t ns);
+bool ptf_call_tree_add_time(
+        struct ptf_call_tree *tree, struct ptf_call_node *node, unsigned time_class, uint64_t ns);
 
 /* ns of a class at this node. */
 static inline uint64_t ptf_call_node_time(const struct ptf_call_node *node, unsigned time_class)
@@ -59,13 +59,13 @@ static inline uint64_t ptf_call_node_time(const struct ptf_call_node *node, unsi
 void ptf_call_node_states(const struct ptf_call_node *node, uint64_t states[PTF_STATES]);
 
 /* Adds everything below and in `source` (a node of another tree) to `node`; false: no memory. */
-bool ptf_call_tree_merge(struct ptf_call_tree *tree, struct ptf_call_node *node,
-	const struct ptf_call_node *source);
+bool ptf_call_tree_merge(
+        struct ptf_call_tree *tree, struct ptf_call_node *node, const struct ptf_call_node *source);
 
-/* Depth-first order without recursion (paths can be a million frames deep): the node after `node` in the
- * subtree of `top`, NULL at the end; *up is the number of levels left upwards before it
- * (0: it is a child of node). Start with node = top. */
-const struct ptf_call_node *ptf_call_node_next(const struct ptf_call_node *top,
-	const struct ptf_call_node *node, unsigned *up);
+/* Depth-first order without recursion (paths can be a million frames deep): the node after `node`
+ * in the subtree of `top`, NULL at the end; *up is the number of levels left upwards before it (0:
+ * it is a child of node). Start with node = top. */
+const struct ptf_call_node *ptf_call_node_next(
+        const struct ptf_call_node *top, const struct ptf_call_node *node, unsigned *up);
 
 #endif

@@ -10,7 +10,7 @@ void ptf_fragment_destroy(struct ptf_fragment *fragment)
 {
 	if (!fragment)
 		return;
-	ptf_vec_foreach(piece, &fragment->pieces)
+	ptf_vec_foreach (piece, &fragment->pieces)
 		ptf_vec_release(&piece->frames);
 	ptf_vec_release(&fragment->pieces);
 	ptf_call_tree_release(&fragment->tree);
@@ -18,7 +18,7 @@ void ptf_fragment_destroy(struct ptf_fragment *fragment)
 }
 
 void ptf_fragment_builder_init(struct ptf_fragment_builder *builder,
-	struct ptf_latency_table *latency, struct ptf_stack_rule_counts *rules)
+        struct ptf_latency_table *latency, struct ptf_stack_rule_counts *rules)
 {
 	*builder = (struct ptf_fragment_builder){.latency = latency, .rules = rules};
 }
@@ -34,7 +34,7 @@ static int new_piece(struct ptf_fragment_builder *builder, const struct ptf_func
 {
 	struct ptf_fragment *fragment = builder->fragment;
 	struct ptf_piece piece = {
-		.function = function, .from_ns = PTF_NO_TIME, .now_ns = PTF_NO_TIME};
+	        .function = function, .from_ns = PTF_NO_TIME, .now_ns = PTF_NO_TIME};
 
 	piece.root = ptf_arena_alloc(&fragment->tree.arena, sizeof(*piece.root));
 	if (!piece.root || !ptf_vec_push(&fragment->pieces, piece))
@@ -52,7 +52,8 @@ static int seal_piece(struct ptf_fragment_builder *builder)
 	if (!ptf_vec_reserve(&piece->frames, stack->frames.n))
 		return -PTF_ENOMEM;
 	if (stack->frames.n)
-		memcpy(piece->frames.v, stack->frames.v, stack->frames.n * sizeof(*stack->frames.v));
+		memcpy(piece->frames.v, stack->frames.v,
+		        stack->frames.n * sizeof(*stack->frames.v));
 	piece->frames.n = stack->frames.n;
 	piece->state = stack->state;
 	piece->place = stack->place;
@@ -64,7 +65,7 @@ static int seal_piece(struct ptf_fragment_builder *builder)
 }
 
 int ptf_fragment_builder_begin(struct ptf_fragment_builder *builder, int32_t pid, int32_t tid,
-	const struct ptf_thread_timeline *timeline)
+        const struct ptf_thread_timeline *timeline)
 {
 	struct ptf_fragment *fragment = calloc(1, sizeof(*fragment));
 	struct ptf_frames frames = builder->stack.frames;
@@ -75,16 +76,16 @@ int ptf_fragment_builder_begin(struct ptf_fragment_builder *builder, int32_t pid
 	*fragment = (struct ptf_fragment){.pid = pid, .tid = tid, .start_ns = PTF_NO_TIME};
 	ptf_call_tree_init(&fragment->tree);
 	builder->stack = (struct ptf_shadow_stack){
-		.tree = &fragment->tree,
-		.frames = frames,
-		.local = true,
-		.state = PTF_STACK_UNKNOWN,
-		.resume = PTF_NO_RANGE,
-		.now_ns = PTF_NO_TIME,
-		.from_ns = PTF_NO_TIME,
-		.thread = timeline,
-		.latency = builder->latency,
-		.rules = builder->rules,
+	        .tree = &fragment->tree,
+	        .frames = frames,
+	        .local = true,
+	        .state = PTF_STACK_UNKNOWN,
+	        .resume = PTF_NO_RANGE,
+	        .now_ns = PTF_NO_TIME,
+	        .from_ns = PTF_NO_TIME,
+	        .thread = timeline,
+	        .latency = builder->latency,
+	        .rules = builder->rules,
 	};
 	return new_piece(builder, NULL);
 }
@@ -115,8 +116,7 @@ static int defer(struct ptf_fragment_builder *builder, const struct ptf_flow_ite
 	return ptf_shadow_stack_advance(&builder->stack, item->time_ns);
 }
 
-int ptf_fragment_builder_add(struct ptf_fragment_builder *builder,
-	const struct ptf_flow_item *item)
+int ptf_fragment_builder_add(struct ptf_fragment_builder *builder, const struct ptf_flow_item *item)
 {
 	int rc = ptf_shadow_stack_advance(&builder->stack, item->time_ns);
 

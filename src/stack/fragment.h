@@ -14,27 +14,27 @@
 #include "stack/shadow_stack.h"
 
 struct ptf_piece {
-	struct ptf_call_node *root;           /* stands for the unknown frame below; in the arena */
-	const struct ptf_function *function;  /* of that frame, NULL unknown */
-	struct ptf_frames frames;             /* open at the end, outermost first; owned */
-	enum ptf_stack_state state;           /* at the end */
-	enum ptf_place place;                 /* at the end */
-	struct ptf_ip_range resume;           /* at the end */
-	bool untraced_call;                   /* at the end */
-	uint64_t from_ns;                     /* booked from here on, PTF_NO_TIME: not at all */
-	uint64_t now_ns;                      /* booked up to here, PTF_NO_TIME: nothing */
-	struct ptf_flow_item item;            /* to be applied behind it, when has_item */
+	struct ptf_call_node *root;          /* stands for the unknown frame below; in the arena */
+	const struct ptf_function *function; /* of that frame, NULL unknown */
+	struct ptf_frames frames;            /* open at the end, outermost first; owned */
+	enum ptf_stack_state state;          /* at the end */
+	enum ptf_place place;                /* at the end */
+	struct ptf_ip_range resume;          /* at the end */
+	bool untraced_call;                  /* at the end */
+	uint64_t from_ns;                    /* booked from here on, PTF_NO_TIME: not at all */
+	uint64_t now_ns;                     /* booked up to here, PTF_NO_TIME: nothing */
+	struct ptf_flow_item item;           /* to be applied behind it, when has_item */
 	bool has_item;
 };
 
 struct ptf_fragment {
 	int32_t pid, tid;
-	uint64_t start_ns;               /* of its first item, PTF_NO_TIME unknown */
-	uint64_t order;                  /* place among fragments of equal start: stream and number */
-	bool gap_before;                 /* AUX data is missing before it */
-	bool has_sync;                   /* `sync` is its first item */
-	struct ptf_flow_item sync;       /* where it begins */
-	struct ptf_call_tree tree;       /* owns the nodes of all pieces */
+	uint64_t start_ns;         /* of its first item, PTF_NO_TIME unknown */
+	uint64_t order;            /* place among fragments of equal start: stream and number */
+	bool gap_before;           /* AUX data is missing before it */
+	bool has_sync;             /* `sync` is its first item */
+	struct ptf_flow_item sync; /* where it begins */
+	struct ptf_call_tree tree; /* owns the nodes of all pieces */
 	PTF_VEC(struct ptf_piece) pieces;
 };
 
@@ -42,23 +42,23 @@ void ptf_fragment_destroy(struct ptf_fragment *fragment);
 
 /* Builds fragments from flow items. */
 struct ptf_fragment_builder {
-	struct ptf_shadow_stack stack;        /* local machine */
-	struct ptf_fragment *fragment;        /* being built, NULL: none */
-	struct ptf_latency_table *latency;    /* borrowed */
-	struct ptf_stack_rule_counts *rules;  /* borrowed */
+	struct ptf_shadow_stack stack;       /* local machine */
+	struct ptf_fragment *fragment;       /* being built, NULL: none */
+	struct ptf_latency_table *latency;   /* borrowed */
+	struct ptf_stack_rule_counts *rules; /* borrowed */
 };
 
 void ptf_fragment_builder_init(struct ptf_fragment_builder *builder,
-	struct ptf_latency_table *latency, struct ptf_stack_rule_counts *rules);
+        struct ptf_latency_table *latency, struct ptf_stack_rule_counts *rules);
 void ptf_fragment_builder_release(struct ptf_fragment_builder *builder);
 
 /* Begins the fragment of a thread's life (timeline may be NULL: no accounting of time). */
 int ptf_fragment_builder_begin(struct ptf_fragment_builder *builder, int32_t pid, int32_t tid,
-	const struct ptf_thread_timeline *timeline);
+        const struct ptf_thread_timeline *timeline);
 
 /* Adds an item. 0 or -PTF_ENOMEM. */
-int ptf_fragment_builder_add(struct ptf_fragment_builder *builder,
-	const struct ptf_flow_item *item);
+int ptf_fragment_builder_add(
+        struct ptf_fragment_builder *builder, const struct ptf_flow_item *item);
 
 /* Ends the fragment; the caller owns it. NULL: none was begun, or out of memory (*rc). */
 struct ptf_fragment *ptf_fragment_builder_end(struct ptf_fragment_builder *builder, int *rc);

@@ -57,8 +57,8 @@ bool ptf_latency_add(struct ptf_latency *latency, struct ptf_arena *arena, uint6
 	return true;
 }
 
-bool ptf_latency_merge(struct ptf_latency *latency, struct ptf_arena *arena,
-	const struct ptf_latency *other)
+bool ptf_latency_merge(
+        struct ptf_latency *latency, struct ptf_arena *arena, const struct ptf_latency *other)
 {
 	if (!other->count)
 		return true;
@@ -135,8 +135,7 @@ static struct ptf_latency *table_at(struct ptf_latency_table *table, uint32_t id
 	if (id >= table->count && !table_grow(table, id + 1))
 		return NULL;
 	if (!table->by_function[id])
-		table->by_function[id] =
-			ptf_arena_alloc(&table->arena, sizeof(struct ptf_latency));
+		table->by_function[id] = ptf_arena_alloc(&table->arena, sizeof(struct ptf_latency));
 	return table->by_function[id];
 }
 
@@ -147,8 +146,7 @@ bool ptf_latency_table_add(struct ptf_latency_table *table, uint32_t function_id
 	return latency && ptf_latency_add(latency, &table->arena, ns);
 }
 
-bool ptf_latency_table_merge(struct ptf_latency_table *table,
-	const struct ptf_latency_table *other)
+bool ptf_latency_table_merge(struct ptf_latency_table *table, const struct ptf_latency_table *other)
 {
 	for (uint32_t id = 0; id < other->count; id++) {
 		struct ptf_latency *latency;

@@ -29,8 +29,8 @@ struct ptf_latency {
 bool ptf_latency_add(struct ptf_latency *latency, struct ptf_arena *arena, uint64_t ns);
 
 /* Adds all of `other`; false when out of memory. */
-bool ptf_latency_merge(struct ptf_latency *latency, struct ptf_arena *arena,
-	const struct ptf_latency *other);
+bool ptf_latency_merge(
+        struct ptf_latency *latency, struct ptf_arena *arena, const struct ptf_latency *other);
 
 /* The value that a share of the calls (0 < share <= 1) does not exceed, ns; 0 without calls. Exact
  * min and max bound it. */
@@ -49,7 +49,7 @@ void ptf_latency_table_release(struct ptf_latency_table *table);
 bool ptf_latency_table_add(struct ptf_latency_table *table, uint32_t function_id, uint64_t ns);
 
 /* Adds all of `other`; false when out of memory. */
-bool ptf_latency_table_merge(struct ptf_latency_table *table,
-	const struct ptf_latency_table *other);
+bool ptf_latency_table_merge(
+        struct ptf_latency_table *table, const struct ptf_latency_table *other);
 
 #endif

@@ -24,7 +24,7 @@ struct ptf_call_node *ptf_shadow_stack_top(const struct ptf_shadow_stack *stack)
 
 void ptf_shadow_stack_release(struct ptf_shadow_stack *stack)
 {
-	ptf_vec_foreach(parked, &stack->parked)
+	ptf_vec_foreach (parked, &stack->parked)
 		ptf_vec_release(&parked->frames);
 	ptf_vec_release(&stack->parked);
 	ptf_vec_release(&stack->frames);
@@ -50,7 +50,7 @@ static enum ptf_off_reason off_reason(const struct ptf_shadow_stack *stack, uint
 	const struct ptf_frame *top = top_frame(stack);
 
 	if (reason == PTF_OFF_PREEMPTED && stack->place == PTF_PLACE_SYSCALL && top &&
-		top->function->raw_name && strstr(top->function->raw_name, "sched_yield"))
+	        top->function->raw_name && strstr(top->function->raw_name, "sched_yield"))
 		return PTF_OFF_YIELDED;
 	return (enum ptf_off_reason)reason;
 }
@@ -58,7 +58,7 @@ static enum ptf_off_reason off_reason(const struct ptf_shadow_stack *stack, uint
 static unsigned class_running(const struct ptf_shadow_stack *stack)
 {
 	return stack->state == PTF_STACK_LOST ? (unsigned)PTF_TIME_LOST
-					      : ptf_time_class_running(stack->place);
+	                                      : ptf_time_class_running(stack->place);
 }
 
 static unsigned class_off(const struct ptf_shadow_stack *stack, const struct ptf_off_span *span)
@@ -91,9 +91,8 @@ int ptf_shadow_stack_advance(struct ptf_shadow_stack *stack, uint64_t to_ns)
 	if (stack->from_ns == PTF_NO_TIME)
 		stack->from_ns = stack->now_ns;
 	while (stack->now_ns < to_ns) {
-		const struct ptf_off_span *span = stack->off_cursor < thread->n_off
-			? &thread->off[stack->off_cursor]
-			: NULL;
+		const struct ptf_off_span *span =
+		        stack->off_cursor < thread->n_off ? &thread->off[stack->off_cursor] : NULL;
 		uint64_t until = to_ns;
 		unsigned time_class;
 
@@ -119,14 +118,14 @@ int ptf_shadow_stack_advance(struct ptf_shadow_stack *stack, uint64_t to_ns)
 /* ---- frames ---- */
 
 /* The node of a call to `function`: the top's own when the call stays inside its function. */
-static struct ptf_call_node *callee_node(struct ptf_shadow_stack *stack,
-	const struct ptf_function *function, bool inside)
+static struct ptf_call_node *callee_node(
+        struct ptf_shadow_stack *stack, const struct ptf_function *function, bool inside)
 {
 	struct ptf_call_node *top = ptf_shadow_stack_top(stack);
 
 	return inside && top->function == function
-		? top
-		: ptf_call_tree_child(stack->tree, top, function);
+	               ? top
+	               : ptf_call_tree_child(stack->tree, top, function);
 }
 
 bool ptf_shadow_stack_push(struct ptf_shadow_stack *stack, struct ptf_frame frame)
@@ -137,10 +136,13 @@ bool ptf_shadow_stack_push(struct ptf_shadow_stack *stack, struct ptf_frame fram
 
 /* Pushes a frame whose entry was seen and counts the call; jump: it was no call instruction. */
 static int enter(struct ptf_shadow_stack *stack, const struct ptf_function *function,
-	struct ptf_ip_range ret, uint64_t time_ns, bool jump)
+        struct ptf_ip_range ret, uint64_t time_ns, bool jump)
 {
-	struct ptf_frame frame = {.function = function, .ret = ret, .resume = PTF_NO_RANGE,
-		.entry_ns = time_ns, .entered = true};
+	struct ptf_frame frame = {.function = function,
+	        .ret = ret,
+	        .resume = PTF_NO_RANGE,
+	        .entry_ns = time_ns,
+	        .entered = true};
 	struct ptf_call_node *node;
 
 	if (!ptf_shadow_stack_push(stack, frame))
@@ -153,15 +155,17 @@ static int enter(struct ptf_shadow_stack *stack, const struct ptf_function *func
 
 int ptf_shadow_stack_found(struct ptf_shadow_stack *stack, const struct ptf_function *function)
 {
-	struct ptf_frame frame = {.function = function, .ret = PTF_NO_RANGE,
-		.resume = PTF_NO_RANGE, .entry_ns = PTF_NO_TIME};
+	struct ptf_frame frame = {.function = function,
+	        .ret = PTF_NO_RANGE,
+	        .resume = PTF_NO_RANGE,
+	        .entry_ns = PTF_NO_TIME};
 
 	return ptf_shadow_stack_push(stack, frame) ? 0 : -PTF_ENOMEM;
 }
 
 /* Books the end of a frame's call. seen: the exit was seen (not the end of the trace or a gap). */
-static int book_exit(struct ptf_shadow_stack *stack, const struct ptf_frame *frame,
-	uint64_t time_ns, bool seen)
+static int book_exit(
+        struct ptf_shadow_stack *stack, const struct ptf_frame *frame, uint64_t time_ns, bool seen)
 {
 	uint64_t ns;
 
@@ -201,8 +205,8 @@ static bool find_return(const struct ptf_shadow_stack *stack, uint64_t ip, size_
 	return false;
 }
 
-static bool find_function(const struct ptf_shadow_stack *stack,
-	const struct ptf_function *function, size_t *index)
+static bool find_function(
+        const struct ptf_shadow_stack *stack, const struct ptf_function *function, size_t *index)
 {
 	for (size_t i = stack->frames.n; i-- > 0;) {
 		if (stack->frames.v[i].function == function) {
@@ -290,7 +294,7 @@ static int resume_parked(struct ptf_shadow_stack *stack, size_t index, uint64_t 
 
 	stack->parked.n--;
 	memmove(stack->parked.v + index, stack->parked.v + index + 1,
-		(stack->parked.n - index) * sizeof(*stack->parked.v));
+	        (stack->parked.n - index) * sizeof(*stack->parked.v));
 	if (stack->frames.n) {
 		ret = top_frame(stack)->ret;
 		rc = leave_down_to(stack, stack->frames.n - 1, time_ns, true);
@@ -313,7 +317,7 @@ int ptf_shadow_stack_close(struct ptf_shadow_stack *stack, bool seen)
 {
 	int rc = leave_down_to(stack, 0, stack->now_ns, seen);
 
-	ptf_vec_foreach(parked, &stack->parked) {
+	ptf_vec_foreach (parked, &stack->parked) {
 		if (finish_parked(stack, parked, seen) < 0)
 			rc = -PTF_ENOMEM;
 	}
@@ -348,7 +352,7 @@ static int replace_top(struct ptf_shadow_stack *stack, const struct ptf_flow_ite
 	struct ptf_frame *top;
 
 	if (leave_down_to(stack, stack->frames.n - 1, item->time_ns, true) < 0 ||
-		enter(stack, item->to_function, old.ret, item->time_ns, true) < 0)
+	        enter(stack, item->to_function, old.ret, item->time_ns, true) < 0)
 		return -PTF_ENOMEM;
 	top = top_frame(stack);
 	top->async = old.async;
@@ -380,8 +384,8 @@ static int begin_anew(struct ptf_shadow_stack *stack, const struct ptf_flow_item
 
 /* Counts a call that is no frame of its own: of the next instruction, of a label, of code that is
  * not traced. It has no duration, so it is partial. */
-static int count_call(struct ptf_shadow_stack *stack, const struct ptf_function *function,
-	bool inside)
+static int count_call(
+        struct ptf_shadow_stack *stack, const struct ptf_function *function, bool inside)
 {
 	struct ptf_call_node *node = callee_node(stack, function, inside);
 
@@ -405,11 +409,14 @@ static int apply_call(struct ptf_shadow_stack *stack, const struct ptf_flow_item
 		return count_call(stack, item->to_function, item->mid_entry);
 	}
 	if (item->mid_entry) {
-		struct ptf_frame frame = {.function = item->to_function, .ret = ret,
-			.resume = PTF_NO_RANGE, .entry_ns = item->time_ns, .inside = true};
+		struct ptf_frame frame = {.function = item->to_function,
+		        .ret = ret,
+		        .resume = PTF_NO_RANGE,
+		        .entry_ns = item->time_ns,
+		        .inside = true};
 
 		if (count_call(stack, item->to_function, true) < 0 ||
-			!ptf_shadow_stack_push(stack, frame))
+		        !ptf_shadow_stack_push(stack, frame))
 			return -PTF_ENOMEM;
 		return DONE;
 	}
@@ -429,7 +436,7 @@ static int apply_odd_return(struct ptf_shadow_stack *stack, const struct ptf_flo
 		rule_fired(stack, PTF_RULE_RETURN_JUMP);
 		/* retpoline: the thunk called into itself, then returned to the real target */
 		if (n >= 2 && stack->frames.v[n - 1].function == stack->frames.v[n - 2].function &&
-			leave_down_to(stack, n - 1, item->time_ns, true) < 0)
+		        leave_down_to(stack, n - 1, item->time_ns, true) < 0)
 			return -PTF_ENOMEM;
 		return replace_top(stack, item);
 	}
@@ -490,8 +497,8 @@ static int apply_jump(struct ptf_shadow_stack *stack, const struct ptf_flow_item
 		return REFUSED;
 	if (!stack->frames.n)
 		return item->mid_entry
-			? ptf_shadow_stack_found(stack, item->to_function)
-			: enter(stack, item->to_function, PTF_NO_RANGE, item->time_ns, true);
+		               ? ptf_shadow_stack_found(stack, item->to_function)
+		               : enter(stack, item->to_function, PTF_NO_RANGE, item->time_ns, true);
 	if (find_function(stack, item->to_function, &index)) {
 		rule_fired(stack, PTF_RULE_LONGJMP);
 		return leave_down_to(stack, index + 1, item->time_ns, true);
@@ -503,17 +510,17 @@ static int apply_jump(struct ptf_shadow_stack *stack, const struct ptf_flow_item
 static int apply_off(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
 {
 	static const uint8_t place_of[] = {
-		[PTF_CAUSE_SYSCALL] = PTF_PLACE_SYSCALL,
-		[PTF_CAUSE_ASYNC] = PTF_PLACE_INTERRUPT,
-		[PTF_CAUSE_FILTER] = PTF_PLACE_FILTERED,
-		[PTF_CAUSE_END] = PTF_PLACE_KERNEL,
+	        [PTF_CAUSE_SYSCALL] = PTF_PLACE_SYSCALL,
+	        [PTF_CAUSE_ASYNC] = PTF_PLACE_INTERRUPT,
+	        [PTF_CAUSE_FILTER] = PTF_PLACE_FILTERED,
+	        [PTF_CAUSE_END] = PTF_PLACE_KERNEL,
 	};
 	uint64_t from = item->from;
 
 	stack->state = PTF_STACK_RUNS;
 	stack->place = item->cause < sizeof(place_of) && place_of[item->cause]
-		? (enum ptf_place)place_of[item->cause]
-		: PTF_PLACE_KERNEL;
+	                       ? (enum ptf_place)place_of[item->cause]
+	                       : PTF_PLACE_KERNEL;
 	if (item->cause == PTF_CAUSE_SYSCALL && from != PTF_NO_IP)
 		stack->resume = (struct ptf_ip_range){from + SYSCALL_INSN, from + SYSCALL_INSN};
 	else if (item->cause == PTF_CAUSE_ASYNC && from != PTF_NO_IP)
@@ -527,7 +534,7 @@ static int apply_off(struct ptf_shadow_stack *stack, const struct ptf_flow_item 
 
 /* Pushes a frame over the interrupted one: signal handler, interrupt. */
 static int enter_async(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item,
-	struct ptf_ip_range resume)
+        struct ptf_ip_range resume)
 {
 	struct ptf_frame *top;
 
@@ -564,8 +571,8 @@ static int resume_elsewhere(struct ptf_shadow_stack *stack, const struct ptf_flo
 
 	if (!stack->frames.n)
 		return item->mid_entry
-			? ptf_shadow_stack_found(stack, item->to_function)
-			: enter(stack, item->to_function, PTF_NO_RANGE, item->time_ns, true);
+		               ? ptf_shadow_stack_found(stack, item->to_function)
+		               : enter(stack, item->to_function, PTF_NO_RANGE, item->time_ns, true);
 	if (find_function(stack, item->to_function, &index)) {
 		if (index < stack->frames.n - 1)
 			rule_fired(stack, PTF_RULE_RESUME_ELSEWHERE);
@@ -589,7 +596,7 @@ static int apply_on(struct ptf_shadow_stack *stack, const struct ptf_flow_item *
 	stack->place = PTF_PLACE_USER;
 	stack->resume = PTF_NO_RANGE;
 	if (stack->untraced_call && item->from_function &&
-		count_call(stack, item->from_function, false) < 0)
+	        count_call(stack, item->from_function, false) < 0)
 		return -PTF_ENOMEM;
 	stack->untraced_call = false;
 	if (state == PTF_STACK_LOST)
@@ -632,7 +639,7 @@ static int apply_sync(struct ptf_shadow_stack *stack, const struct ptf_flow_item
 		return DONE;
 	}
 	if (stack->state == PTF_STACK_RUNS && stack->place == PTF_PLACE_USER && top &&
-		top->function == item->to_function)
+	        top->function == item->to_function)
 		return DONE;
 	stack->resume = stack->state == PTF_STACK_RUNS ? stack->resume : PTF_NO_RANGE;
 	if (stack->state == PTF_STACK_RUNS && stack->place != PTF_PLACE_USER)
@@ -665,7 +672,7 @@ void ptf_shadow_stack_assume(struct ptf_shadow_stack *stack, const struct ptf_fl
 	stack->resume = PTF_NO_RANGE;
 	stack->place = PTF_PLACE_USER;
 	stack->state = item->kind == PTF_FLOW_SYNC && !item->to_function ? PTF_STACK_UNKNOWN
-									 : PTF_STACK_RUNS;
+	                                                                 : PTF_STACK_RUNS;
 }
 
 int ptf_shadow_stack_apply(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)

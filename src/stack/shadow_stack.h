@@ -41,10 +41,10 @@ struct ptf_frame {
 	struct ptf_ip_range resume; /* async frames: where the interrupted code goes on */
 	uint64_t entry_ns;          /* PTF_NO_TIME: not known */
 	bool entered;               /* its entry was seen */
-	bool inside;                /* a call to a label inside `function`: counted, never timed; books on
-				     * the node below if that is the same function's */
-	bool async;                 /* signal handler, its restorer, interrupt */
-	bool restorer;              /* what a handler returned to: it calls sigreturn */
+	bool inside;   /* a call to a label inside `function`: counted, never timed; books on
+	                * the node below if that is the same function's */
+	bool async;    /* signal handler, its restorer, interrupt */
+	bool restorer; /* what a handler returned to: it calls sigreturn */
 };
 
 PTF_VEC_TYPEDEF(ptf_frames, struct ptf_frame);
@@ -63,22 +63,22 @@ enum ptf_stack_state {
 };
 
 struct ptf_shadow_stack {
-	struct ptf_call_tree *tree;  /* borrowed: where nodes are made */
-	struct ptf_call_node *base;  /* node below the first frame; older ones (of stacks that were
-				      * given up) follow by `sibling` */
-	struct ptf_frames frames;    /* outermost first */
-	bool local;                  /* the stack below frames[0] exists but is not known here */
+	struct ptf_call_tree *tree; /* borrowed: where nodes are made */
+	struct ptf_call_node *base; /* node below the first frame; older ones (of stacks that were
+	                             * given up) follow by `sibling` */
+	struct ptf_frames frames;   /* outermost first */
+	bool local;                 /* the stack below frames[0] exists but is not known here */
 	enum ptf_stack_state state;
-	enum ptf_place place;        /* when state is PTF_STACK_RUNS */
-	struct ptf_ip_range resume;  /* where tracing should go on after OFF */
-	bool untraced_call;          /* tracing stopped at a call in an earlier segment */
-	uint64_t now_ns;             /* booked up to here; PTF_NO_TIME: nothing yet */
-	uint64_t from_ns;            /* booked from here on since the last rebase, PTF_NO_TIME: nothing */
+	enum ptf_place place;       /* when state is PTF_STACK_RUNS */
+	struct ptf_ip_range resume; /* where tracing should go on after OFF */
+	bool untraced_call;         /* tracing stopped at a call in an earlier segment */
+	uint64_t now_ns;            /* booked up to here; PTF_NO_TIME: nothing yet */
+	uint64_t from_ns; /* booked from here on since the last rebase, PTF_NO_TIME: nothing */
 	const struct ptf_thread_timeline *thread; /* NULL: no timing */
-	size_t off_cursor;           /* first off span that ends after now_ns */
-	struct ptf_latency_table *latency;     /* borrowed */
-	struct ptf_stack_rule_counts *rules;   /* borrowed */
-	PTF_VEC(struct ptf_parked) parked;     /* oldest first; whole stacks only */
+	size_t off_cursor;                        /* first off span that ends after now_ns */
+	struct ptf_latency_table *latency;        /* borrowed */
+	struct ptf_stack_rule_counts *rules;      /* borrowed */
+	PTF_VEC(struct ptf_parked) parked;        /* oldest first; whole stacks only */
 };
 
 /* Frees frames and parked stacks, not what is borrowed. */

@@ -5,7 +5,7 @@ static const struct {
 	const char *name, *text;
 } rules[PTF_RULES] = {
 #define X(id, name, text) [id] = {name, text},
-	PTF_STACK_RULES(X)
+        PTF_STACK_RULES(X)
 #undef X
 };
 

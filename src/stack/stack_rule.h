@@ -12,24 +12,27 @@
 	X(PTF_RULE_CALL_NEXT, "call_next", "calls of the next instruction: counted, not pushed")   \
 	X(PTF_RULE_UNWOUND, "unwound_return", "returns that left several frames at once")          \
 	X(PTF_RULE_LONGJMP, "longjmp", "jumps back into a function that was on the stack")         \
-	X(PTF_RULE_LANDING_PAD, "landing_pad", "returns into the middle of a function on the stack") \
-	X(PTF_RULE_RETURN_JUMP, "return_as_jump", "returns used as a jump to a function's entry")   \
-	X(PTF_RULE_STACK_SWITCH, "stack_switch", "returns into a coroutine that was left before")   \
-	X(PTF_RULE_JUMP_INTO, "jump_into", "jumps into the middle of a function not on the stack")  \
-	X(PTF_RULE_OUTER_FRAME, "outer_frame", "callers that were found when the outermost known frame returned") \
-	X(PTF_RULE_UNMATCHED, "unmatched_return", "returns that fit no frame: the stack began anew") \
-	X(PTF_RULE_ASYNC, "async_entry", "signal handlers and interrupts entered")                  \
+	X(PTF_RULE_LANDING_PAD, "landing_pad",                                                     \
+	        "returns into the middle of a function on the stack")                              \
+	X(PTF_RULE_RETURN_JUMP, "return_as_jump", "returns used as a jump to a function's entry")  \
+	X(PTF_RULE_STACK_SWITCH, "stack_switch", "returns into a coroutine that was left before")  \
+	X(PTF_RULE_JUMP_INTO, "jump_into", "jumps into the middle of a function not on the stack") \
+	X(PTF_RULE_OUTER_FRAME, "outer_frame",                                                     \
+	        "callers that were found when the outermost known frame returned")                 \
+	X(PTF_RULE_UNMATCHED, "unmatched_return",                                                  \
+	        "returns that fit no frame: the stack began anew")                                 \
+	X(PTF_RULE_ASYNC, "async_entry", "signal handlers and interrupts entered")                 \
 	X(PTF_RULE_ASYNC_RETURN, "async_return", "returns from them")                              \
-	X(PTF_RULE_RESUME_ELSEWHERE, "resume_elsewhere", "tracing went on at an unexpected place")   \
+	X(PTF_RULE_RESUME_ELSEWHERE, "resume_elsewhere", "tracing went on at an unexpected place") \
 	X(PTF_RULE_GAP_KEPT, "gap_kept", "stacks kept over lost data")                             \
-	X(PTF_RULE_GAP_CLOSED, "gap_closed", "stacks given up after lost data")                     \
+	X(PTF_RULE_GAP_CLOSED, "gap_closed", "stacks given up after lost data")                    \
 	X(PTF_RULE_EXEC, "exec", "stacks ended by execve")
 
 enum ptf_stack_rule {
 #define X(id, name, text) id,
 	PTF_STACK_RULES(X)
 #undef X
-	PTF_RULES
+	        PTF_RULES
 };
 
 struct ptf_stack_rule_counts {

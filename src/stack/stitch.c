@@ -4,7 +4,7 @@
 #include "stack/stitch.h"
 
 int ptf_stitch_init(struct ptf_stitch *stitch, const struct ptf_thread_timeline *timeline,
-	struct ptf_latency_table *latency, struct ptf_stack_rule_counts *rules)
+        struct ptf_latency_table *latency, struct ptf_stack_rule_counts *rules)
 {
 	struct ptf_call_node *base;
 
@@ -14,15 +14,15 @@ int ptf_stitch_init(struct ptf_stitch *stitch, const struct ptf_thread_timeline 
 	if (!base)
 		return -PTF_ENOMEM;
 	stitch->stack = (struct ptf_shadow_stack){
-		.tree = &stitch->tree,
-		.base = base,
-		.state = PTF_STACK_RUNS,
-		.place = PTF_PLACE_KERNEL,
-		.resume = PTF_NO_RANGE,
-		.now_ns = timeline ? timeline->start_ns : PTF_NO_TIME,
-		.thread = timeline,
-		.latency = latency,
-		.rules = rules,
+	        .tree = &stitch->tree,
+	        .base = base,
+	        .state = PTF_STACK_RUNS,
+	        .place = PTF_PLACE_KERNEL,
+	        .resume = PTF_NO_RANGE,
+	        .now_ns = timeline ? timeline->start_ns : PTF_NO_TIME,
+	        .thread = timeline,
+	        .latency = latency,
+	        .rules = rules,
 	};
 	return 0;
 }
@@ -77,7 +77,7 @@ static int add_piece(struct ptf_stitch *stitch, const struct ptf_piece *piece)
 		return -PTF_ENOMEM;
 	top = ptf_shadow_stack_top(stack);
 	if (!ptf_call_tree_merge(stack->tree, top, piece->root) ||
-		push_open_frames(stack, piece) < 0)
+	        push_open_frames(stack, piece) < 0)
 		return -PTF_ENOMEM;
 	if (piece->state != PTF_STACK_UNKNOWN) {
 		stack->state = piece->state;
@@ -86,7 +86,7 @@ static int add_piece(struct ptf_stitch *stitch, const struct ptf_piece *piece)
 		stack->untraced_call = piece->untraced_call;
 	}
 	if (piece->now_ns != PTF_NO_TIME && stack->thread &&
-		(stack->now_ns == PTF_NO_TIME || piece->now_ns > stack->now_ns)) {
+	        (stack->now_ns == PTF_NO_TIME || piece->now_ns > stack->now_ns)) {
 		stack->now_ns = piece->now_ns;
 		stack->off_cursor = ptf_thread_timeline_off_after(stack->thread, stack->now_ns);
 	}

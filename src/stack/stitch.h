@@ -8,15 +8,15 @@
 #include "stack/fragment.h"
 
 struct ptf_stitch {
-	struct ptf_shadow_stack stack;   /* the whole stack */
-	struct ptf_call_tree tree;       /* the thread's result (after finish: under tree.root) */
-	bool started;                    /* a fragment was added */
-	bool seen_code;                  /* ... and showed where the thread was */
+	struct ptf_shadow_stack stack; /* the whole stack */
+	struct ptf_call_tree tree;     /* the thread's result (after finish: under tree.root) */
+	bool started;                  /* a fragment was added */
+	bool seen_code;                /* ... and showed where the thread was */
 };
 
 /* Borrowed: timeline (NULL: untimed), latency, rules. 0 or -PTF_ENOMEM. */
 int ptf_stitch_init(struct ptf_stitch *stitch, const struct ptf_thread_timeline *timeline,
-	struct ptf_latency_table *latency, struct ptf_stack_rule_counts *rules);
+        struct ptf_latency_table *latency, struct ptf_stack_rule_counts *rules);
 void ptf_stitch_release(struct ptf_stitch *stitch);
 
 /* Adds the next fragment (not kept). 0 or -PTF_ENOMEM. */

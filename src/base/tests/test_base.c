@@ -118,8 +118,12 @@ static void jobs_come_back_in_order(void **state)
 
 static void record_info_survives(void **state)
 {
-	struct ptf_record_info info = {.start_ns = 5, .end_ns = 9, .simulated = true,
-		.clock = PTF_SIM_CLOCK_INSN, .dilation = 10.5, .switches = true};
+	struct ptf_record_info info = {.start_ns = 5,
+	        .end_ns = 9,
+	        .simulated = true,
+	        .clock = PTF_SIM_CLOCK_INSN,
+	        .dilation = 10.5,
+	        .switches = true};
 	struct ptf_record_info got;
 	uint8_t bytes[PTF_RECORD_INFO_SIZE];
 
@@ -135,12 +139,12 @@ static void record_info_survives(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(error_keeps_context),
-		cmocka_unit_test(reader_stops_at_the_end),
-		cmocka_unit_test(arena_gives_zeroed_aligned_memory),
-		cmocka_unit_test(map_holds_what_was_put),
-		cmocka_unit_test(jobs_come_back_in_order),
-		cmocka_unit_test(record_info_survives),
+	        cmocka_unit_test(error_keeps_context),
+	        cmocka_unit_test(reader_stops_at_the_end),
+	        cmocka_unit_test(arena_gives_zeroed_aligned_memory),
+	        cmocka_unit_test(map_holds_what_was_put),
+	        cmocka_unit_test(jobs_come_back_in_order),
+	        cmocka_unit_test(record_info_survives),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
