@@ -296,8 +296,13 @@ static int tell_transfer(struct ptf_flow_engine *e, uint64_t to)
 
 /* ---- the scan ---- */
 
+/* The last branch of the open packet is known. An MTC or TSC packet behind it gives a time that lies
+ * somewhere among the next packet's branches: better than nothing, but not beside a CYC, which times
+ * that packet exactly. */
 static void close_packet(struct ptf_flow_engine *e)
 {
+	if (e->packet.cyc_before)
+		e->packet.loose_ns = PTF_NO_TIME;
 	ptf_flow_timer_anchor(&e->timer, e->last_branch, e->packet.direct_ns);
 	ptf_flow_timer_anchor(&e->timer, e->last_branch, e->packet.loose_ns);
 	e->packet.direct_ns = e->packet.loose_ns = PTF_NO_TIME;
