@@ -189,25 +189,33 @@ static const char *take_cmdline(struct ptf_perf_header *header, struct ptf_reade
 	return line;
 }
 
-/* Names for the attributes, matched by their ids; events without ids stand in the same order. */
-static void take_event_desc(struct ptf_perf_header *header, struct ptf_reader *r)
+static void name_event(struct ptf_perf_attr *attr, const char *name)
 {
-	uint32_t n = ptf_reader_u32(r), size = ptf_reader_u32(r);
+	if (!attr->name)
+		attr->name = name;
+}
 
-	for (uint32_t i = 0; i < n && !r->failed; i++) {
+/* Names for the attributes, matched by their ids; events without ids stand in the same order. A
+ * pipe may have them before the attributes. */
+void ptf_perf_header_finish(struct ptf_perf_header *header)
+{
+	struct ptf_reader r = ptf_reader_make(header->event_desc, header->event_desc_size);
+	uint32_t n = ptf_reader_u32(&r), size = ptf_reader_u32(&r);
+
+	for (uint32_t i = 0; i < n && !r.failed; i++) {
 		uint32_t n_ids;
 		const char *name;
 
-		ptf_reader_skip(r, size);
-		n_ids = ptf_reader_u32(r);
-		name = take_string(header, r);
+		ptf_reader_skip(&r, size);
+		n_ids = ptf_reader_u32(&r);
+		name = take_string(header, &r);
 		if (!n_ids && n == header->attrs.n)
-			header->attrs.v[i].name = name;
-		for (uint32_t k = 0; k < n_ids && !r->failed; k++) {
-			uint64_t *at = ptf_hash_map_find(&header->attr_of_id, ptf_reader_u64(r));
+			name_event(&header->attrs.v[i], name);
+		for (uint32_t k = 0; k < n_ids && !r.failed; k++) {
+			uint64_t *at = ptf_hash_map_find(&header->attr_of_id, ptf_reader_u64(&r));
 
 			if (at)
-				header->attrs.v[*at].name = name;
+				name_event(&header->attrs.v[*at], name);
 		}
 	}
 }
@@ -254,8 +262,9 @@ static int take_build_ids(struct ptf_perf_header *header, struct ptf_reader *r)
 	return 0;
 }
 
-/* A copy: the bytes may be those of a decompressed record. */
-static int take_ptflame(struct ptf_perf_header *header, struct ptf_reader *r)
+/* A copy of the rest: the bytes may be those of a decompressed record. */
+static int take_bytes(
+        struct ptf_perf_header *header, struct ptf_reader *r, const uint8_t **bytes, size_t *n)
 {
 	size_t size = ptf_reader_left(r);
 	uint8_t *copy = ptf_arena_alloc(&header->arena, size + 1);
@@ -264,8 +273,8 @@ static int take_ptflame(struct ptf_perf_header *header, struct ptf_reader *r)
 		return -PTF_ENOMEM;
 	if (size)
 		memcpy(copy, ptf_reader_bytes(r, size), size);
-	header->info.ptflame = copy;
-	header->info.ptflame_size = size;
+	*bytes = copy;
+	*n = size;
 	return 0;
 }
 
@@ -301,10 +310,9 @@ static int take_feature(struct ptf_perf_header *header, uint64_t feature, struct
 		info->cmdline = take_cmdline(header, r);
 		break;
 	case PTF_FEATURE_EVENT_DESC:
-		take_event_desc(header, r);
-		break;
+		return take_bytes(header, r, &header->event_desc, &header->event_desc_size);
 	case PTF_FEATURE_PTFLAME:
-		return take_ptflame(header, r);
+		return take_bytes(header, r, &info->ptflame, &info->ptflame_size);
 	default:
 		break;
 	}

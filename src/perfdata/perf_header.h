@@ -45,6 +45,8 @@ struct ptf_perf_header {
 	PTF_VEC(struct ptf_build_id) build_ids;
 	struct ptf_hash_map attr_of_id;  /* event id -> index in attrs */
 	size_t n_ids;                    /* ids of all events */
+	const uint8_t *event_desc;       /* the EVENT_DESC feature, or NULL */
+	size_t event_desc_size;          /* bytes */
 	uint64_t data_offset, data_size; /* file mode: the data section, bytes */
 };
 
@@ -63,6 +65,9 @@ int ptf_perf_header_feature_record(struct ptf_perf_header *header, struct ptf_re
 int ptf_perf_header_event_update(struct ptf_perf_header *header, struct ptf_reader *body);
 int ptf_perf_header_build_id(
         struct ptf_perf_header *header, uint16_t misc, struct ptf_reader *body);
+
+/* Once, when everything was parsed: gives the events their names. */
+void ptf_perf_header_finish(struct ptf_perf_header *header);
 
 /* The attribute that an event id belongs to; the first one when the id is unknown; NULL: none. */
 const struct ptf_perf_attr *ptf_perf_header_attr(const struct ptf_perf_header *header, uint64_t id);

@@ -56,7 +56,7 @@ struct place {
 	uint16_t region;
 	bool unpacked;
 	uint64_t file_offset; /* of the record or of its container */
-	uint64_t *last_ns;    /* time of the record before */
+	uint64_t *last_ns;    /* the latest time of the records before */
 };
 
 /* Notes why reading of a region ends; what was found so far counts. Returns 1. */
@@ -119,9 +119,9 @@ static int index_record(struct ptf_perf_reader *reader, const struct place *plac
 		return too_short(reader, place, record.type);
 	if (rc < 0)
 		return rc;
-	if (record.sid.has_time)
+	if (record.sid.time_ns > *place->last_ns)
 		*place->last_ns = record.sid.time_ns;
-	entry.time_ns = *place->last_ns;
+	entry.time_ns = record.sid.has_time ? record.sid.time_ns : *place->last_ns;
 	return ptf_vec_push(&reader->index.entries, entry) ? 0 : -PTF_ENOMEM;
 }
 
@@ -366,6 +366,7 @@ static int scan_all(struct ptf_perf_reader *reader, struct ptf_error *err)
 		rc = scan(reader, i, 0, reader->regions.v[i].map.size);
 	if (rc < 0 || !ptf_perf_index_sort(&reader->index))
 		return no_memory(first->name, err);
+	ptf_perf_header_finish(header);
 	return 0;
 }
 

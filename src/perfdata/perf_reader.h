@@ -3,9 +3,10 @@
  * Reads a perf.data: a file, the directory form, or a pipe stream (from a file, a FIFO or "-").
  *
  * Records come in the order of time; those of one time in the order of the file (of a directory:
- * data, data.0, ...). A record without a time counts as of the time of the one before it. All of
- * the file is looked through at create, with 16 bytes of memory for each record: perf's rounds
- * (FINISHED_ROUND) are not needed for that, and a record that comes a round late is put right.
+ * data, data.0, ...). A record without a time comes behind all that stand before it in its
+ * file. All of the file is looked through at create, with 16 bytes of memory for each record:
+ * perf's rounds (FINISHED_ROUND) are not needed for that, and a record that comes a round late is
+ * put right.
  *
  * PERF_RECORD_COMPRESSED and _COMPRESSED2 are unpacked and never seen by the caller. AUX data is
  * not copied: a file is mapped, a stream is spooled to an unlinked temporary file which is mapped.
