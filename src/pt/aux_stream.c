@@ -17,6 +17,7 @@ void ptf_aux_streams_release(struct ptf_aux_streams *streams)
 	ptf_vec_foreach (stream, &streams->streams) {
 		ptf_vec_release(&stream->chunks);
 		ptf_vec_release(&stream->breaks);
+		ptf_vec_release(&stream->stops);
 	}
 	ptf_vec_release(&streams->streams);
 	ptf_vec_release(&streams->segments);
@@ -109,16 +110,32 @@ struct psb_mark {
 
 PTF_VEC_TYPEDEF(psb_marks, struct psb_mark);
 
+/* Index of the first chunk that ends behind an offset. */
+static size_t chunk_at(const struct ptf_aux_stream *stream, uint64_t aux_offset)
+{
+	size_t low = 0, high = stream->chunks.n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct ptf_aux_chunk *chunk = &stream->chunks.v[middle];
+
+		if (chunk->aux_offset + chunk->size > aux_offset)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
 static void copy_bytes(
         const struct ptf_aux_stream *stream, uint64_t aux_offset, uint64_t size, uint8_t *out)
 {
-	ptf_vec_foreach (chunk, &stream->chunks) {
+	for (size_t i = chunk_at(stream, aux_offset); i < stream->chunks.n && size; i++) {
+		const struct ptf_aux_chunk *chunk = &stream->chunks.v[i];
 		uint64_t skip, part;
 
-		if (!size)
+		if (aux_offset < chunk->aux_offset)
 			return;
-		if (aux_offset < chunk->aux_offset || aux_offset - chunk->aux_offset >= chunk->size)
-			continue;
 		skip = aux_offset - chunk->aux_offset;
 		part = chunk->size - skip < size ? chunk->size - skip : size;
 		memcpy(out, chunk->bytes + skip, part);
@@ -166,40 +183,20 @@ static int compare_marks(const void *a, const void *b)
 	return x->aux_offset < y->aux_offset ? -1 : x->aux_offset > y->aux_offset;
 }
 
-/* True when data is missing somewhere in (from, to]. */
-static bool gap_between(const struct ptf_aux_stream *stream, uint64_t from, uint64_t to)
-{
-	for (size_t i = 0; i < stream->breaks.n; i++) {
-		if (stream->breaks.v[i] > from && stream->breaks.v[i] <= to)
-			return true;
-	}
-	for (size_t i = 1; i < stream->chunks.n; i++) {
-		const struct ptf_aux_chunk *left = &stream->chunks.v[i - 1];
-
-		if (left[1].aux_offset > from && left[1].aux_offset <= to &&
-		        left->aux_offset + left->size != left[1].aux_offset)
-			return true;
-	}
-	return false;
-}
-
-/* End of the contiguous bytes that begin at `from`: the next gap, break or the stream's end. */
+/* End of the contiguous bytes that begin at `from`: the first stop behind it. */
 static uint64_t run_end(const struct ptf_aux_stream *stream, uint64_t from)
 {
-	uint64_t end = from;
+	size_t low = 0, high = stream->stops.n;
 
-	ptf_vec_foreach (chunk, &stream->chunks) {
-		if (chunk->aux_offset + chunk->size <= from)
-			continue;
-		if (chunk->aux_offset > end)
-			break;
-		end = chunk->aux_offset + chunk->size;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (stream->stops.v[middle] > from)
+			high = middle;
+		else
+			low = middle + 1;
 	}
-	for (size_t i = 0; i < stream->breaks.n; i++) {
-		if (stream->breaks.v[i] > from && stream->breaks.v[i] < end)
-			end = stream->breaks.v[i];
-	}
-	return end;
+	return low < stream->stops.n ? stream->stops.v[low] : from;
 }
 
 static int add_segment(struct ptf_aux_streams *streams, uint32_t index, const struct psb_mark *mark,
@@ -232,19 +229,36 @@ static int add_segment(struct ptf_aux_streams *streams, uint32_t index, const st
 	return ptf_vec_push(&streams->segments, segment) ? 0 : no_memory(err);
 }
 
-/* Where the stream itself tells of the loss (OVF), the decoder goes on over it. */
-static void drop_told_breaks(struct ptf_aux_stream *stream)
+static int compare_offsets(const void *a, const void *b)
 {
-	size_t kept = 0;
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
 
+	return x < y ? -1 : x > y;
+}
+
+/* Where contiguous bytes end: at gaps between chunks, at the end, and where a record says that data
+ * was lost, unless the stream itself tells of it there (OVF): the decoder goes on over that. */
+static bool find_stops(struct ptf_aux_stream *stream)
+{
 	for (size_t i = 0; i < stream->breaks.n; i++) {
 		uint8_t bytes[2] = {0};
 
 		copy_bytes(stream, stream->breaks.v[i], sizeof(bytes), bytes);
-		if (bytes[0] != 0x02 || bytes[1] != 0xf3)
-			stream->breaks.v[kept++] = stream->breaks.v[i];
+		if ((bytes[0] != 0x02 || bytes[1] != 0xf3) &&
+		        !ptf_vec_push(&stream->stops, stream->breaks.v[i]))
+			return false;
 	}
-	stream->breaks.n = kept;
+	for (size_t i = 0; i < stream->chunks.n; i++) {
+		const struct ptf_aux_chunk *chunk = &stream->chunks.v[i];
+		uint64_t end = chunk->aux_offset + chunk->size;
+
+		if ((i + 1 == stream->chunks.n || chunk[1].aux_offset != end) &&
+		        !ptf_vec_push(&stream->stops, end))
+			return false;
+	}
+	if (stream->stops.n)
+		qsort(stream->stops.v, stream->stops.n, sizeof(uint64_t), compare_offsets);
+	return true;
 }
 
 static int cut_stream(struct ptf_aux_streams *streams, uint32_t index, struct psb_marks *marks,
@@ -254,7 +268,8 @@ static int cut_stream(struct ptf_aux_streams *streams, uint32_t index, struct ps
 	uint64_t last = stream->chunks.n ? stream->chunks.v[0].aux_offset : 0;
 	int rc = 0;
 
-	drop_told_breaks(stream);
+	if (!find_stops(stream))
+		return no_memory(err);
 	for (size_t i = 0; i < stream->chunks.n; i++) {
 		const struct ptf_aux_chunk *chunk = &stream->chunks.v[i];
 
@@ -269,8 +284,8 @@ static int cut_stream(struct ptf_aux_streams *streams, uint32_t index, struct ps
 	for (size_t i = 0; i < marks->n && rc == 0; i++) {
 		uint64_t next = i + 1 < marks->n ? marks->v[i + 1].aux_offset : UINT64_MAX;
 
-		marks->v[i].cut = i && gap_between(stream, marks->v[i - 1].aux_offset,
-		                               marks->v[i].aux_offset);
+		marks->v[i].cut =
+		        i && run_end(stream, marks->v[i - 1].aux_offset) <= marks->v[i].aux_offset;
 		rc = add_segment(streams, index, &marks->v[i], next, i, err);
 	}
 	return rc;
@@ -296,11 +311,13 @@ const uint8_t *ptf_aux_segment_bytes(const struct ptf_aux_streams *streams,
 {
 	const struct ptf_aux_stream *stream = &streams->streams.v[segment->stream];
 
-	ptf_vec_foreach (chunk, &stream->chunks) {
+	size_t i = chunk_at(stream, segment->aux_offset);
+
+	if (i < stream->chunks.n) {
+		const struct ptf_aux_chunk *chunk = &stream->chunks.v[i];
 		uint64_t skip = segment->aux_offset - chunk->aux_offset;
 
-		if (segment->aux_offset >= chunk->aux_offset && skip < chunk->size &&
-		        chunk->size - skip >= segment->size)
+		if (segment->aux_offset >= chunk->aux_offset && chunk->size - skip >= segment->size)
 			return chunk->bytes + skip;
 	}
 	if (scratch->cap < segment->size) {

@@ -34,6 +34,7 @@ struct ptf_aux_stream {
 	int32_t tid, cpu;                     /* whose it is: one of them is -1 */
 	PTF_VEC(struct ptf_aux_chunk) chunks; /* in AUX order, not overlapping */
 	PTF_VEC(uint64_t) breaks;             /* AUX offsets behind which data was lost */
+	PTF_VEC(uint64_t) stops;              /* AUX offsets where contiguous bytes end, sorted */
 	uint64_t size;                        /* bytes in all chunks */
 	uint64_t lost_bytes; /* bytes that no segment covers, and gaps between chunks */
 };
