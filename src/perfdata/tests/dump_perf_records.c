@@ -109,18 +109,20 @@ static void print_body(const struct ptf_record *r)
 		printf("ITRACE_START pid: %d tid: %d", r->itrace_start.pid, r->itrace_start.tid);
 		break;
 	case PTF_RECORD_LOST:
-		printf("LOST lost %" PRIu64, r->lost.count);
+		printf("LOST: id:%" PRIu64 ": lost:%" PRIu64, r->lost.id, r->lost.count);
 		break;
 	case PTF_RECORD_LOST_SAMPLES:
-		printf("LOST_SAMPLES %" PRIu64, r->lost.count);
+		printf("LOST_SAMPLES: id:%" PRIu64 ": lost samples :%" PRIu64, r->sid.id,
+		        r->lost.count);
 		break;
 	case PTF_RECORD_NAMESPACES:
 		printf("NAMESPACES %d/%d - nr_namespaces: %" PRIu64, r->namespaces.pid,
 		        r->namespaces.tid, r->namespaces.count);
 		break;
 	case PTF_RECORD_KSYMBOL:
-		printf("KSYMBOL addr %" PRIx64 " len %u type %u flags %#x name %s", r->ksymbol.addr,
-		        r->ksymbol.len, r->ksymbol.ksym_type, r->ksymbol.flags, r->ksymbol.name);
+		printf("KSYMBOL addr %" PRIx64 " len %u type %u flags 0x%x name %s",
+		        r->ksymbol.addr, r->ksymbol.len, r->ksymbol.ksym_type, r->ksymbol.flags,
+		        r->ksymbol.name);
 		break;
 	case PTF_RECORD_SAMPLE:
 		printf("SAMPLE");
