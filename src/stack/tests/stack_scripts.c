@@ -1,0 +1,663 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stack_scripts.h"
+
+/* ---- functions ---- */
+
+#define FUNCTION(number, text)                                                                     \
+	{                                                                                          \
+		.name = text, .raw_name = text, .module = "/bin/a", .address = (number)*0x1000,    \
+		.size = 0x1000, .id = (number), .kind = PTF_FUNCTION_SYMBOL                        \
+	}
+
+static const struct ptf_function functions[] = {
+        FUNCTION(1, "main"),
+        FUNCTION(2, "a"),
+        FUNCTION(3, "b"),
+        FUNCTION(4, "c"),
+        FUNCTION(5, "handler"),
+        FUNCTION(6, "handler2"),
+        FUNCTION(7, "restorer"),
+        FUNCTION(8, "switch"),
+        FUNCTION(9, "task"),
+        FUNCTION(10, "sched_yield"),
+        FUNCTION(11, "irq"),
+};
+
+const struct ptf_function *script_function(const char *name)
+{
+	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
+		if (strcmp(functions[i].name, name) == 0)
+			return &functions[i];
+	}
+	fprintf(stderr, "no function %s\n", name);
+	abort();
+}
+
+/* ---- items ---- */
+
+static struct ptf_flow_item *add(struct script *s, enum ptf_flow_kind kind)
+{
+	struct ptf_flow_item *item = &s->items[s->n];
+
+	if (s->n == SCRIPT_ITEMS)
+		abort();
+	*item = (struct ptf_flow_item){
+	        .kind = (uint8_t)kind,
+	        .insns = (uint32_t)(3 + s->n % 5),
+	        .from = PTF_NO_IP,
+	        .to = PTF_NO_IP,
+	        .time_ns = SCRIPT_START_NS + SCRIPT_STEP_NS * s->n,
+	};
+	s->n++;
+	return item;
+}
+
+/* A place: "name" is its entry, "name+5" (hexadecimal) a place inside. */
+static uint64_t place(const char *text, const struct ptf_function **function, bool *mid_entry)
+{
+	const char *plus = strchr(text, '+');
+	size_t len = plus ? (size_t)(plus - text) : strlen(text);
+	uint64_t offset = plus ? strtoull(plus + 1, NULL, 16) : 0;
+	char name[32];
+
+	snprintf(name, sizeof(name), "%.*s", (int)len, text);
+	*function = script_function(name);
+	if (mid_entry)
+		*mid_entry = offset != 0;
+	return (*function)->address + offset;
+}
+
+static struct ptf_flow_item *transfer(
+        struct script *s, enum ptf_flow_kind kind, const char *from, const char *to)
+{
+	struct ptf_flow_item *item = add(s, kind);
+
+	if (from)
+		item->from = place(from, &item->from_function, NULL);
+	if (to)
+		item->to = place(to, &item->to_function, &item->mid_entry);
+	return item;
+}
+
+/* The call instruction stands SCRIPT_CALL_SIZE bytes before its return address. */
+static void call(struct script *s, const char *back, const char *to)
+{
+	struct ptf_flow_item *item = transfer(s, PTF_FLOW_CALL, back, to);
+
+	item->from -= SCRIPT_CALL_SIZE;
+	item->insn_size = SCRIPT_CALL_SIZE;
+}
+
+static void ret(struct script *s, const char *to)
+{
+	transfer(s, PTF_FLOW_RETURN, NULL, to);
+}
+
+static void jump(struct script *s, const char *to)
+{
+	transfer(s, PTF_FLOW_JUMP, NULL, to);
+}
+
+static void sync_at(struct script *s, const char *to)
+{
+	transfer(s, PTF_FLOW_SYNC, NULL, to)->insns = 0;
+}
+
+static void off(struct script *s, enum ptf_flow_cause cause, const char *from)
+{
+	transfer(s, PTF_FLOW_OFF, from, NULL)->cause = (uint8_t)cause;
+}
+
+static void on(struct script *s, enum ptf_flow_cause cause, const char *to)
+{
+	transfer(s, PTF_FLOW_ON, NULL, to)->cause = (uint8_t)cause;
+}
+
+/* Lost from here to `to`, where tracing is on again. */
+static void lost_until(struct script *s, const char *to)
+{
+	add(s, PTF_FLOW_LOST)->cause = PTF_CAUSE_OVERFLOW;
+	s->sealed[s->n] = true;
+	on(s, PTF_CAUSE_OVERFLOW, to);
+}
+
+/* ---- scripts ---- */
+
+static void write_nested(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	call(s, "a+15", "b");
+	ret(s, "a+15");
+	call(s, "a+25", "b");
+	ret(s, "a+25");
+	ret(s, "main+25");
+}
+
+static void write_tail_jump(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	jump(s, "b");
+	call(s, "b+15", "c");
+	ret(s, "b+15");
+	jump(s, "c");
+	ret(s, "main+25");
+}
+
+static void write_recursion(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	call(s, "a+15", "a");
+	call(s, "a+15", "a");
+	ret(s, "a+15");
+	ret(s, "a+15");
+	call(s, "a+25", "a");
+	ret(s, "a+25");
+	ret(s, "main+25");
+}
+
+/* Returns into callers that were there before the trace. */
+static void write_below_base(struct script *s)
+{
+	sync_at(s, "c+10");
+	call(s, "c+25", "handler");
+	ret(s, "c+25");
+	ret(s, "b+15");
+	call(s, "b+25", "c");
+	ret(s, "b+25");
+	ret(s, "a+15");
+	ret(s, "main+25");
+}
+
+static void write_longjmp(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	call(s, "a+15", "b");
+	call(s, "b+15", "c");
+	jump(s, "a+40");
+	ret(s, "main+25");
+}
+
+/* A throw: the unwinder (c) returns into the middle of main, where no call returns to. */
+static void write_landing_pad(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	call(s, "a+15", "b");
+	call(s, "b+15", "c");
+	ret(s, "main+80");
+	call(s, "main+95", "b");
+	ret(s, "main+95");
+}
+
+/* setjmp's second return: several frames are left by one return. */
+static void write_unwound(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	call(s, "a+15", "b");
+	call(s, "b+15", "c");
+	ret(s, "main+25");
+	call(s, "main+35", "b");
+	ret(s, "main+35");
+}
+
+static void write_syscall(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	off(s, PTF_CAUSE_SYSCALL, "a+10");
+	on(s, PTF_CAUSE_SYSCALL, "a+12");
+	off(s, PTF_CAUSE_ASYNC, "a+20");
+	on(s, PTF_CAUSE_NONE, "a+20");
+	ret(s, "main+25");
+	call(s, "main+35", "sched_yield");
+	off(s, PTF_CAUSE_SYSCALL, "sched_yield+5");
+	on(s, PTF_CAUSE_SYSCALL, "sched_yield+7");
+	ret(s, "main+35");
+	off(s, PTF_CAUSE_FILTER, "main+40");
+	on(s, PTF_CAUSE_NONE, "main+60");
+}
+
+static void write_signal(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	off(s, PTF_CAUSE_ASYNC, "a+20");
+	on(s, PTF_CAUSE_NONE, "handler");
+	call(s, "handler+15", "b");
+	ret(s, "handler+15");
+	ret(s, "restorer");
+	off(s, PTF_CAUSE_SYSCALL, "restorer+7");
+	on(s, PTF_CAUSE_NONE, "a+20");
+	ret(s, "main+25");
+}
+
+/* A second signal inside of the first one's handler. */
+static void write_nested_signals(struct script *s)
+{
+	sync_at(s, "main+10");
+	off(s, PTF_CAUSE_SYSCALL, "main+20");
+	on(s, PTF_CAUSE_NONE, "handler");
+	off(s, PTF_CAUSE_ASYNC, "handler+30");
+	on(s, PTF_CAUSE_NONE, "handler2");
+	ret(s, "restorer");
+	off(s, PTF_CAUSE_SYSCALL, "restorer+7");
+	on(s, PTF_CAUSE_NONE, "handler+30");
+	ret(s, "restorer");
+	off(s, PTF_CAUSE_SYSCALL, "restorer+7");
+	on(s, PTF_CAUSE_SYSCALL, "main+22");
+}
+
+/* sigreturn of the first handler delivers the next signal at once. */
+static void write_next_signal(struct script *s)
+{
+	sync_at(s, "main+10");
+	off(s, PTF_CAUSE_ASYNC, "main+20");
+	on(s, PTF_CAUSE_NONE, "handler");
+	ret(s, "restorer");
+	off(s, PTF_CAUSE_SYSCALL, "restorer+7");
+	on(s, PTF_CAUSE_NONE, "handler2");
+	ret(s, "restorer");
+	off(s, PTF_CAUSE_SYSCALL, "restorer+7");
+	on(s, PTF_CAUSE_NONE, "main+20");
+}
+
+/* A handler that leaves by longjmp. */
+static void write_signal_longjmp(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	off(s, PTF_CAUSE_ASYNC, "a+20");
+	on(s, PTF_CAUSE_NONE, "handler");
+	call(s, "handler+15", "c");
+	jump(s, "main+80");
+}
+
+/* main enters a task by a return to its entry; the task yields and is resumed. */
+static void write_coroutine(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	call(s, "a+15", "switch");
+	ret(s, "task");
+	call(s, "task+15", "b");
+	call(s, "b+15", "switch");
+	ret(s, "a+15");
+	ret(s, "main+25");
+	call(s, "main+35", "a");
+	call(s, "a+15", "switch");
+	ret(s, "b+15");
+	ret(s, "task+15");
+	call(s, "task+25", "switch");
+	ret(s, "a+15");
+	ret(s, "main+35");
+}
+
+/* After the gap the innermost function is the one before it: the stack is kept. */
+static void write_gap_kept(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	call(s, "a+15", "b");
+	lost_until(s, "b+40");
+	ret(s, "a+15");
+	call(s, "a+25", "c");
+	lost_until(s, "a+40");
+	ret(s, "main+25");
+}
+
+/* After the gap runs what is not on the stack: it is given up. */
+static void write_gap_closed(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	lost_until(s, "c+40");
+	call(s, "c+55", "b");
+	ret(s, "c+55");
+	ret(s, "handler+15");
+}
+
+static void write_call_next(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	call(s, "a+15", "a+15"); /* call of the next instruction */
+	call(s, "a+25", "a+60"); /* call of a label inside */
+	call(s, "a+65", "b");
+	ret(s, "a+65");
+	ret(s, "a+25");
+	call(s, "a+35", "b+60"); /* call of a label in another function */
+	ret(s, "a+35");
+	ret(s, "main+25");
+}
+
+/* The thunk (switch) calls inside of itself, then returns to the real target. */
+static void write_retpoline(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "switch");
+	call(s, "switch+5", "switch+20");
+	ret(s, "a");
+	ret(s, "main+25");
+}
+
+/* Interrupts that are traced themselves: into the kernel and back. */
+static void write_async(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	transfer(s, PTF_FLOW_ASYNC, "a+30", "irq")->cause = PTF_CAUSE_ASYNC;
+	call(s, "irq+15", "b");
+	ret(s, "irq+15");
+	transfer(s, PTF_FLOW_ASYNC, "irq+30", "a+30")->cause = PTF_CAUSE_SYSCALL;
+	ret(s, "main+25");
+}
+
+/* A call whose target is not traced: tracing stops, the call is told, tracing goes on. */
+static void write_untraced_call(struct script *s)
+{
+	sync_at(s, "main+10");
+	off(s, PTF_CAUSE_BRANCH, "main+20");
+	s->sealed[s->n] = true;
+	call(s, "main+25", "a");
+	s->items[s->n - 1].cause = PTF_CAUSE_BRANCH;
+	s->sealed[s->n] = true;
+	on(s, PTF_CAUSE_NONE, "main+25");
+	call(s, "main+35", "b");
+	ret(s, "main+35");
+}
+
+/* Tracing goes on in a caller: what was above is left. */
+static void write_resume_elsewhere(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	call(s, "a+15", "b");
+	off(s, PTF_CAUSE_SYSCALL, "b+10");
+	on(s, PTF_CAUSE_NONE, "a+40");
+	ret(s, "main+25");
+}
+
+/* A recording that begins inside of a system call. */
+static void write_begins_off(struct script *s)
+{
+	sync_at(s, NULL);
+	on(s, PTF_CAUSE_SYSCALL, "b+10");
+	ret(s, "a+15");
+	call(s, "a+25", "c");
+	ret(s, "a+25");
+}
+
+/* A return into a function of which nothing was known, with more than one frame to lose. */
+static void write_unmatched(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	ret(s, "c+15");
+	call(s, "c+25", "b");
+	ret(s, "c+25");
+}
+
+static void write_jump_into(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	jump(s, "b+40");
+	ret(s, "main+25");
+}
+
+const struct script_case script_cases[] = {
+        {"nested calls", write_nested,
+                "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+                "main;a c1 j0 p0 t1/50 on:30\n"
+                "main;a;b c2 j0 p0 t2/20 on:20\n",
+                ""},
+        {"tail jumps", write_tail_jump,
+                "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+                "main;a c1 j0 p0 t1/10 on:10\n"
+                "main;b c1 j1 p0 t1/30 on:20\n"
+                "main;b;c c1 j0 p0 t1/10 on:10\n"
+                "main;c c1 j1 p0 t1/10 on:10\n",
+                "tail_jump:2 "},
+        {"recursion", write_recursion,
+                "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+                "main;a c1 j0 p0 t1/70 on:30\n"
+                "main;a;a c2 j0 p0 t2/40 on:30\n"
+                "main;a;a;a c1 j0 p0 t1/10 on:10\n",
+                ""},
+        {"returns below the base", write_below_base,
+                "main c0 j0 p1 t0/0 on:10\n"
+                "main;a c0 j0 p1 t0/0 on:10\n"
+                "main;a;b c0 j0 p1 t0/0 on:20\n"
+                "main;a;b;c c1 j0 p1 t1/10 on:30 kernel:20\n"
+                "main;a;b;c;handler c1 j0 p0 t1/10 on:10\n",
+                "outer_frame:3 "},
+        {"longjmp", write_longjmp,
+                "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+                "main;a c1 j0 p0 t1/40 on:20\n"
+                "main;a;b c1 j0 p0 t1/20 on:10\n"
+                "main;a;b;c c1 j0 p0 t1/10 on:10\n",
+                "longjmp:1 "},
+        {"landing pad", write_landing_pad,
+                "main c0 j0 p1 t0/0 on:30 kernel:20\n"
+                "main;a c1 j0 p0 t1/30 on:10\n"
+                "main;a;b c1 j0 p0 t1/20 on:10\n"
+                "main;a;b;c c1 j0 p0 t1/10 on:10\n"
+                "main;b c1 j0 p0 t1/10 on:10\n",
+                "landing_pad:1 "},
+        /* Nobody saw whether the frames that were left may go on: partial. */
+        {"unwound return", write_unwound,
+                "main c0 j0 p1 t0/0 on:30 kernel:20\n"
+                "main;a c1 j0 p1 t0/0 on:10\n"
+                "main;a;b c1 j0 p1 t0/0 on:10\n"
+                "main;a;b;c c1 j0 p1 t0/0 on:10\n"
+                "main;b c1 j0 p0 t1/10 on:10\n",
+                "unwound_return:1 "},
+        {"system calls, interrupts, filters", write_syscall,
+                "main c0 j0 p1 t0/0 on:40 filtered:10 kernel:20\n"
+                "main;a c1 j0 p0 t1/50 on:30 syscall:10 interrupt:10\n"
+                "main;sched_yield c1 j0 p0 t1/30 on:20 syscall:10\n",
+                ""},
+        {"signal", write_signal,
+                "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+                "main;a c1 j0 p0 t1/80 on:20 interrupt:10\n"
+                "main;a;handler c1 j1 p0 t1/30 on:20\n"
+                "main;a;handler;b c1 j0 p0 t1/10 on:10\n"
+                "main;a;restorer c1 j1 p0 t1/20 on:10 syscall:10\n",
+                "async_entry:1 async_return:1 "},
+        {"nested signals", write_nested_signals,
+                "main c0 j0 p1 t0/0 on:20 syscall:10 kernel:20\n"
+                "main;handler c1 j1 p0 t1/60 on:20 interrupt:10\n"
+                "main;handler;handler2 c1 j1 p0 t1/10 on:10\n"
+                "main;handler;restorer c1 j1 p0 t1/20 on:10 syscall:10\n"
+                "main;restorer c1 j1 p0 t1/20 on:10 syscall:10\n",
+                "async_entry:2 async_return:2 "},
+        {"sigreturn into the next handler", write_next_signal,
+                "main c0 j0 p1 t0/0 on:20 interrupt:10 kernel:20\n"
+                "main;handler c1 j1 p0 t1/10 on:10\n"
+                "main;handler2 c1 j1 p0 t1/10 on:10\n"
+                "main;restorer c2 j2 p0 t2/40 on:20 syscall:20\n",
+                "async_entry:2 async_return:2 "},
+        {"longjmp out of a handler", write_signal_longjmp,
+                "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+                "main;a c1 j0 p0 t1/40 on:10 interrupt:10\n"
+                "main;a;handler c1 j1 p0 t1/20 on:10\n"
+                "main;a;handler;c c1 j0 p0 t1/10 on:10\n",
+                "longjmp:1 async_entry:1 "},
+        {"coroutine", write_coroutine,
+                "main c0 j0 p1 t0/0 on:30 kernel:20\n"
+                "main;a c2 j0 p0 t2/120 on:40\n"
+                "main;a;switch c2 j0 p0 t2/20 on:20\n"
+                "main;a;task c1 j1 p1 t0/0 on:20\n"
+                "main;a;task;b c1 j0 p0 t1/70 on:20\n"
+                "main;a;task;b;switch c1 j0 p0 t1/50 on:10\n"
+                "main;a;task;switch c1 j0 p1 t0/0 on:10\n",
+                "unwound_return:2 return_as_jump:1 stack_switch:1 "},
+        {"gap, the stack is kept", write_gap_kept,
+                "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+                "main;a c1 j0 p0 t1/80 on:30\n"
+                "main;a;b c1 j0 p0 t1/30 on:20 lost:10\n"
+                "main;a;c c1 j0 p1 t0/0 on:10 lost:10\n",
+                "gap_kept:2 "},
+        {"gap, the stack is closed", write_gap_closed,
+                "handler c0 j0 p1 t0/0 on:10\n"
+                "handler;c c0 j0 p1 t0/0 on:20\n"
+                "handler;c;b c1 j0 p0 t1/10 on:10\n"
+                "main c0 j0 p1 t0/0 on:10 kernel:20\n"
+                "main;a c1 j0 p1 t0/0 on:10 lost:10\n",
+                "outer_frame:1 gap_closed:1 "},
+        {"calls of the next instruction and of labels", write_call_next,
+                "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+                "main;a c3 j0 p2 t1/80 on:60\n"
+                "main;a;b c2 j0 p1 t1/10 on:20\n",
+                "call_next:1 "},
+        {"retpoline", write_retpoline,
+                "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+                "main;a c1 j1 p0 t1/10 on:10\n"
+                "main;switch c2 j0 p1 t1/20 on:20\n",
+                "return_as_jump:1 "},
+        {"traced interrupt", write_async,
+                "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+                "main;a c1 j0 p0 t1/50 on:20\n"
+                "main;a;irq c1 j1 p0 t1/30 on:20\n"
+                "main;a;irq;b c1 j0 p0 t1/10 on:10\n",
+                "async_entry:1 async_return:1 "},
+        {"untraced call", write_untraced_call,
+                "main c0 j0 p1 t0/0 on:30 kernel:40\n"
+                "main;a c1 j0 p1 t0/0\n"
+                "main;b c1 j0 p0 t1/10 on:10\n",
+                "call_next:1 "},
+        {"resume elsewhere", write_resume_elsewhere,
+                "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+                "main;a c1 j0 p0 t1/40 on:20\n"
+                "main;a;b c1 j0 p0 t1/20 on:10 syscall:10\n",
+                "resume_elsewhere:1 "},
+        {"begins in a system call", write_begins_off,
+                "a c0 j0 p1 t0/0 on:20\n"
+                "a;b c0 j0 p1 t0/0 on:10 syscall:30\n"
+                "a;c c1 j0 p0 t1/10 on:10\n",
+                "outer_frame:1 "},
+        {"unmatched return", write_unmatched,
+                "c c0 j0 p1 t0/0 on:20\n"
+                "c;b c1 j0 p0 t1/10 on:10\n"
+                "main c0 j0 p1 t0/0 on:10 kernel:20\n"
+                "main;a c1 j0 p1 t0/0 on:10\n",
+                "unmatched_return:1 "},
+        {"jump into a function", write_jump_into,
+                "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+                "main;a c1 j0 p0 t1/10 on:10\n"
+                "main;b c1 j1 p0 t1/10 on:10\n",
+                "jump_into:1 "},
+};
+
+const size_t script_case_count = sizeof(script_cases) / sizeof(script_cases[0]);
+
+struct ptf_thread_timeline script_life(const struct script *script)
+{
+	return (struct ptf_thread_timeline){
+	        .pid = 1,
+	        .tid = 1,
+	        .comm = "script",
+	        .start_ns = SCRIPT_START_NS - SCRIPT_LIFE_BEFORE_NS,
+	        .end_ns = SCRIPT_START_NS + SCRIPT_STEP_NS * script->n,
+	};
+}
+
+/* ---- results as text ---- */
+
+static void class_name(char *text, size_t size, unsigned time_class)
+{
+	static const char *const running[] = {
+	        "on", "filtered", "syscall", "interrupt", "kernel", "lost"};
+	static const char *const places[] = {"user", "syscall", "interrupt", "kernel", "filtered"};
+	static const char *const reasons[] = {
+	        "blocked", "preempted", "yielded", "runqueue", "unknown"};
+
+	if (time_class < PTF_TIME_OFF)
+		snprintf(text, size, "%s", running[time_class]);
+	else
+		snprintf(text, size, "%s/%s", places[ptf_time_class_place(time_class)],
+		        reasons[ptf_time_class_reason(time_class)]);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct ptf_call_node *const *x = a, *const *y = b;
+
+	return strcmp((*x)->function->name, (*y)->function->name);
+}
+
+static void print_below(FILE *out, const struct ptf_call_node *node, const char *path, bool insns);
+
+static void print_node(FILE *out, const struct ptf_call_node *node, const char *above, bool insns)
+{
+	char path[512], class_text[64];
+
+	snprintf(path, sizeof(path), "%s%s%s", above, *above ? ";" : "", node->function->name);
+	fprintf(out, "%s c%" PRIu64 " j%" PRIu64 " p%" PRIu64 " t%" PRIu64 "/%" PRIu64, path,
+	        node->calls, node->jump_calls, node->partial_calls, node->timed_calls,
+	        node->timed_ns);
+	if (insns)
+		fprintf(out, " i%" PRIu64, node->insns);
+	for (unsigned i = 0; i < PTF_TIME_CLASSES; i++) {
+		class_name(class_text, sizeof(class_text), i);
+		if (ptf_call_node_time(node, i))
+			fprintf(out, " %s:%" PRIu64, class_text, ptf_call_node_time(node, i));
+	}
+	fprintf(out, "\n");
+	print_below(out, node, path, insns);
+}
+
+static void print_below(FILE *out, const struct ptf_call_node *node, const char *path, bool insns)
+{
+	const struct ptf_call_node *children[16];
+	size_t n = 0;
+
+	for (const struct ptf_call_node *child = node->children; child; child = child->sibling) {
+		if (n == sizeof(children) / sizeof(children[0]))
+			abort();
+		children[n++] = child;
+	}
+	qsort(children, n, sizeof(*children), by_name);
+	for (size_t i = 0; i < n; i++)
+		print_node(out, children[i], path, insns);
+}
+
+void script_print_tree(FILE *out, const struct ptf_call_tree *tree, bool insns)
+{
+	print_below(out, &tree->root, "", insns);
+	if (insns)
+		fprintf(out, "(root) i%" PRIu64 " on:%" PRIu64 "\n", tree->root.insns,
+		        tree->root.on_ns);
+}
+
+void script_print_rules(FILE *out, const struct ptf_stack_rule_counts *rules)
+{
+	for (unsigned i = 0; i < PTF_RULES; i++) {
+		if (rules->fired[i])
+			fprintf(out, "%s:%" PRIu64 " ", ptf_stack_rule_name((enum ptf_stack_rule)i),
+			        rules->fired[i]);
+	}
+}
+
+void script_print_latency(FILE *out, const struct ptf_latency_table *latency)
+{
+	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
+		const struct ptf_latency *l = functions[i].id < latency->count
+		                                      ? latency->by_function[functions[i].id]
+		                                      : NULL;
+
+		if (l && l->count)
+			fprintf(out,
+			        "%s %" PRIu64 " calls %" PRIu64 " ns, %" PRIu64 "..%" PRIu64 "\n",
+			        functions[i].name, l->count, l->sum_ns, l->min_ns, l->max_ns);
+	}
+}

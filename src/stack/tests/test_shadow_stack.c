@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The stack rules on one whole stack: each script makes the tree that was worked out by hand. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "stack_scripts.h"
+
+/* A script on one whole stack, item by item. */
+struct whole {
+	struct script script;
+	struct ptf_thread_timeline life;
+	struct ptf_latency_table latency;
+	struct ptf_stack_rule_counts rules;
+	struct ptf_stitch stitch;
+};
+
+/* spans: while the thread is off its CPU, or NULL; n of them. */
+static void run_items(
+        struct whole *w, const struct script_case *c, const struct ptf_off_span *spans, size_t n)
+{
+	*w = (struct whole){0};
+	c->write(&w->script);
+	w->life = script_life(&w->script);
+	w->life.off = spans;
+	w->life.n_off = n;
+	assert_int_equal(ptf_stitch_init(&w->stitch, &w->life, &w->latency, &w->rules), 0);
+	for (size_t i = 0; i < w->script.n; i++)
+		assert_int_equal(ptf_stitch_item(&w->stitch, &w->script.items[i]), 0);
+	assert_int_equal(ptf_stitch_finish(&w->stitch), 0);
+}
+
+static void release(struct whole *w)
+{
+	ptf_stitch_release(&w->stitch);
+	ptf_latency_table_release(&w->latency);
+}
+
+static char *tree_text(const struct whole *w)
+{
+	char *text;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	assert_non_null(out);
+	script_print_tree(out, &w->stitch.tree, false);
+	fclose(out);
+	return text;
+}
+
+static char *rules_text(const struct whole *w)
+{
+	char *text;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	assert_non_null(out);
+	script_print_rules(out, &w->rules);
+	fclose(out);
+	return text;
+}
+
+static void test_rules(void **state)
+{
+	for (size_t i = 0; i < script_case_count; i++) {
+		struct whole w;
+		char *text;
+
+		run_items(&w, &script_cases[i], NULL, 0);
+		print_message("%s\n", script_cases[i].name);
+		text = tree_text(&w);
+		assert_string_equal(text, script_cases[i].tree);
+		free(text);
+		text = rules_text(&w);
+		assert_string_equal(text, script_cases[i].rules);
+		free(text);
+		release(&w);
+	}
+}
+
+/* Sums over a tree. */
+struct sums {
+	uint64_t states[PTF_STATES], wall_ns, insns, timed_calls, timed_ns;
+};
+
+static struct sums sum_up(const struct ptf_call_tree *tree)
+{
+	const struct ptf_call_node *node = &tree->root;
+	struct sums sums = {0};
+	unsigned up;
+
+	for (; node; node = ptf_call_node_next(&tree->root, node, &up)) {
+		uint64_t states[PTF_STATES];
+
+		ptf_call_node_states(node, states);
+		for (unsigned i = 0; i < PTF_STATES; i++) {
+			sums.states[i] += states[i];
+			sums.wall_ns += states[i];
+		}
+		sums.insns += node->insns;
+		sums.timed_calls += node->timed_calls;
+		sums.timed_ns += node->timed_ns;
+	}
+	return sums;
+}
+
+static void check_sums(const struct whole *w, uint64_t off_ns)
+{
+	struct sums sums = sum_up(&w->stitch.tree);
+	uint64_t insns = 0, calls = 0, ns = 0;
+
+	for (size_t i = 0; i < w->script.n; i++)
+		insns += w->script.items[i].insns;
+	for (uint32_t i = 0; i < w->latency.count; i++) {
+		calls += w->latency.by_function[i] ? w->latency.by_function[i]->count : 0;
+		ns += w->latency.by_function[i] ? w->latency.by_function[i]->sum_ns : 0;
+	}
+	assert_int_equal(sums.wall_ns, w->life.end_ns - w->life.start_ns);
+	assert_int_equal(sums.states[PTF_STATE_OFF], off_ns);
+	assert_int_equal(sums.insns, insns);
+	assert_int_equal(sums.timed_calls, calls);
+	assert_int_equal(sums.timed_ns, ns);
+}
+
+/* wall = on + kernel + off + lost to the nanosecond, wherever one span lies. */
+static void test_wall_is_the_sum_of_states(void **state)
+{
+	for (size_t i = 0; i < script_case_count; i++) {
+		struct whole w;
+
+		run_items(&w, &script_cases[i], NULL, 0);
+		check_sums(&w, 0);
+		release(&w);
+		for (uint64_t from = 980; from < 1200; from += 3) {
+			for (uint64_t length = 1; length < 40; length += 7) {
+				struct ptf_off_span span = {from, from + length, PTF_OFF_BLOCKED};
+				uint64_t end;
+
+				run_items(&w, &script_cases[i], &span, 1);
+				end = w.life.end_ns;
+				check_sums(&w, span.from_ns >= end ? 0
+				               : span.to_ns > end  ? end - span.from_ns
+				                                   : length);
+				release(&w);
+			}
+		}
+	}
+}
+
+static uint64_t time_at(const struct whole *w, const char *path[], unsigned time_class)
+{
+	const struct ptf_call_node *node = &w->stitch.tree.root;
+
+	for (; *path; path++) {
+		node = node->children;
+		while (node && node->function != script_function(*path))
+			node = node->sibling;
+		assert_non_null(node);
+	}
+	return ptf_call_node_time(node, time_class);
+}
+
+static const struct script_case *case_named(const char *name)
+{
+	for (size_t i = 0; i < script_case_count; i++) {
+		if (strcmp(script_cases[i].name, name) == 0)
+			return &script_cases[i];
+	}
+	fail_msg("no case %s", name);
+	return NULL;
+}
+
+/* Off time is booked where the thread was, with the reason; sched_yield is the thread's own wish.
+ */
+static void test_off_time_has_place_and_reason(void **state)
+{
+	/* main 1000, a 1010, system call 1020..1030, interrupt 1040..1050, sched_yield 1070,
+	 * its system call 1080..1090, filter 1110..1120 */
+	static const struct ptf_off_span spans[] = {
+	        {985, 988, PTF_OFF_BLOCKED},
+	        {1012, 1015, PTF_OFF_PREEMPTED},
+	        {1018, 1026, PTF_OFF_BLOCKED},
+	        {1044, 1045, PTF_OFF_UNKNOWN},
+	        {1072, 1073, PTF_OFF_PREEMPTED},
+	        {1081, 1084, PTF_OFF_PREEMPTED},
+	        {1114, 1118, PTF_OFF_RUNQUEUE},
+	};
+	const char *in_main[] = {"main", NULL}, *in_a[] = {"main", "a", NULL};
+	const char *in_yield[] = {"main", "sched_yield", NULL};
+	struct whole w;
+
+	run_items(&w, case_named("system calls, interrupts, filters"), spans,
+	        sizeof(spans) / sizeof(spans[0]));
+#define OFF(path, place, reason)                                                                   \
+	time_at(&w, path, ptf_time_class_off(PTF_PLACE_##place, PTF_OFF_##reason))
+	assert_int_equal(OFF(in_main, KERNEL, BLOCKED), 3);
+	assert_int_equal(OFF(in_a, USER, PREEMPTED), 3);
+	assert_int_equal(OFF(in_a, USER, BLOCKED), 2);
+	assert_int_equal(OFF(in_a, SYSCALL, BLOCKED), 6);
+	assert_int_equal(OFF(in_a, INTERRUPT, UNKNOWN), 1);
+	assert_int_equal(OFF(in_yield, USER, PREEMPTED), 1);
+	assert_int_equal(OFF(in_yield, SYSCALL, PREEMPTED), 0);
+	assert_int_equal(OFF(in_yield, SYSCALL, YIELDED), 3);
+	assert_int_equal(OFF(in_main, FILTERED, RUNQUEUE), 4);
+#undef OFF
+	assert_int_equal(time_at(&w, in_a, PTF_TIME_SYSCALL), 4);
+	check_sums(&w, 23);
+	release(&w);
+}
+
+/* A thread that is named by records alone was in the kernel all its life. */
+static void test_without_items(void **state)
+{
+	struct whole w = {0};
+	struct ptf_off_span span = {995, 998, PTF_OFF_BLOCKED};
+
+	w.life = script_life(&w.script);
+	w.life.off = &span;
+	w.life.n_off = 1;
+	assert_int_equal(ptf_stitch_init(&w.stitch, &w.life, &w.latency, &w.rules), 0);
+	assert_int_equal(ptf_stitch_finish(&w.stitch), 0);
+	check_sums(&w, 3);
+	assert_int_equal(ptf_call_node_time(&w.stitch.tree.root, PTF_TIME_KERNEL), 17);
+	release(&w);
+}
+
+/* Coroutines that nobody goes on with must not pile up. */
+static void test_parked_stacks_are_bounded(void **state)
+{
+	enum { ROUNDS = 1000, MOST = 256 };
+	static struct script script;
+	struct whole w = {0};
+
+	case_named("unwound return")->write(&script);
+	w.life = script_life(&script);
+	w.life.end_ns = SCRIPT_START_NS + SCRIPT_STEP_NS * (4 * ROUNDS + 1);
+	assert_int_equal(ptf_stitch_init(&w.stitch, &w.life, &w.latency, &w.rules), 0);
+	assert_int_equal(ptf_stitch_item(&w.stitch, &script.items[0]), 0);
+	for (uint64_t i = 0; i < 4 * ROUNDS; i++) {
+		struct ptf_flow_item item = script.items[1 + i % 4];
+
+		item.time_ns = SCRIPT_START_NS + SCRIPT_STEP_NS * (i + 1);
+		assert_int_equal(ptf_stitch_item(&w.stitch, &item), 0);
+		assert_true(w.stitch.stack.parked.n <= MOST);
+	}
+	assert_int_equal(w.rules.fired[PTF_RULE_UNWOUND], ROUNDS);
+	assert_int_equal(ptf_stitch_finish(&w.stitch), 0);
+	assert_int_equal(sum_up(&w.stitch.tree).wall_ns, w.life.end_ns - w.life.start_ns);
+	release(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(test_rules),
+	        cmocka_unit_test(test_wall_is_the_sum_of_states),
+	        cmocka_unit_test(test_off_time_has_place_and_reason),
+	        cmocka_unit_test(test_without_items),
+	        cmocka_unit_test(test_parked_stacks_are_bounded),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
