@@ -94,7 +94,7 @@ static void drop(void *context, void *result)
 	ptf_segment_result_destroy(result);
 }
 
-static int stitch_fragment(struct analysis *a, const struct ptf_fragment *fragment)
+static int stitch_fragment(struct analysis *a, struct ptf_fragment *fragment)
 {
 	struct ptf_stitch *stitch;
 	int rc;

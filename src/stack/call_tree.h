@@ -16,7 +16,7 @@
 #include "symbol/function_table.h"
 
 struct ptf_call_node {
-	const struct ptf_function *function; /* NULL: the root (empty stack) */
+	const struct ptf_function *function; /* NULL: the empty stack, or not known */
 	struct ptf_call_node *parent;        /* NULL: the root */
 	struct ptf_call_node *children;      /* most recently used first */
 	struct ptf_call_node *sibling;       /* next child of the same parent */

@@ -33,12 +33,12 @@ void ptf_fragment_builder_release(struct ptf_fragment_builder *builder)
 static int new_piece(struct ptf_fragment_builder *builder, const struct ptf_function *function)
 {
 	struct ptf_fragment *fragment = builder->fragment;
-	struct ptf_piece piece = {
-	        .function = function, .from_ns = PTF_NO_TIME, .now_ns = PTF_NO_TIME};
+	struct ptf_piece piece = {.from_ns = PTF_NO_TIME, .now_ns = PTF_NO_TIME};
 
 	piece.root = ptf_arena_alloc(&fragment->tree.arena, sizeof(*piece.root));
 	if (!piece.root || !ptf_vec_push(&fragment->pieces, piece))
 		return -PTF_ENOMEM;
+	piece.root->function = function;
 	ptf_shadow_stack_rebase(&builder->stack, piece.root);
 	return 0;
 }
@@ -97,7 +97,7 @@ static void note_start(struct ptf_fragment *fragment, const struct ptf_flow_item
 	if (item->kind == PTF_FLOW_SYNC && fragment->pieces.n == 1 && !fragment->has_sync) {
 		fragment->has_sync = true;
 		fragment->sync = *item;
-		fragment->pieces.v[0].function = item->to_function;
+		fragment->pieces.v[0].root->function = item->to_function;
 	}
 }
 
@@ -116,10 +116,20 @@ static int defer(struct ptf_fragment_builder *builder, const struct ptf_flow_ite
 	return ptf_shadow_stack_advance(&builder->stack, item->time_ns);
 }
 
+/* A segment that ends in the dark does not say that the thread was there until then: it may have
+ * gone on in another CPU's stream. What comes next for the thread says how long. */
+static bool ends_in_the_dark(const struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	return item->kind == PTF_FLOW_END &&
+	       (stack->state != PTF_STACK_RUNS || stack->place != PTF_PLACE_USER);
+}
+
 int ptf_fragment_builder_add(struct ptf_fragment_builder *builder, const struct ptf_flow_item *item)
 {
-	int rc = ptf_shadow_stack_advance(&builder->stack, item->time_ns);
+	int rc = 0;
 
+	if (!ends_in_the_dark(&builder->stack, item))
+		rc = ptf_shadow_stack_advance(&builder->stack, item->time_ns);
 	if (rc < 0)
 		return rc;
 	note_start(builder->fragment, item);

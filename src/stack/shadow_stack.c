@@ -47,10 +47,10 @@ static void rule_fired(struct ptf_shadow_stack *stack, enum ptf_stack_rule rule)
 /* PREEMPTED inside sched_yield is the thread's own wish. */
 static enum ptf_off_reason off_reason(const struct ptf_shadow_stack *stack, uint8_t reason)
 {
-	const struct ptf_frame *top = top_frame(stack);
+	const struct ptf_function *function = ptf_shadow_stack_top(stack)->function;
 
-	if (reason == PTF_OFF_PREEMPTED && stack->place == PTF_PLACE_SYSCALL && top &&
-	        top->function->raw_name && strstr(top->function->raw_name, "sched_yield"))
+	if (reason == PTF_OFF_PREEMPTED && stack->place == PTF_PLACE_SYSCALL && function &&
+	        function->raw_name && strstr(function->raw_name, "sched_yield"))
 		return PTF_OFF_YIELDED;
 	return (enum ptf_off_reason)reason;
 }

@@ -67,7 +67,41 @@ static int push_open_frames(struct ptf_shadow_stack *stack, const struct ptf_pie
 	return 0;
 }
 
-static int add_piece(struct ptf_stitch *stitch, const struct ptf_piece *piece)
+/* Takes ns off the time of a node; returns what it did not have. */
+static uint64_t take_time(struct ptf_call_node *node, uint64_t ns)
+{
+	for (unsigned i = PTF_TIME_ON; i < PTF_TIME_CLASSES && ns; i++) {
+		uint64_t *at = i == PTF_TIME_ON ? &node->on_ns
+		               : node->other_ns ? &node->other_ns[i]
+		                                : NULL;
+		uint64_t taken = !at ? 0 : *at < ns ? *at : ns;
+
+		if (at)
+			*at -= taken;
+		ns -= taken;
+	}
+	return ns;
+}
+
+/* The clocks of two CPUs' streams may disagree: what a piece booked before now_ns was booked
+ * already and is taken off it, so that no instant counts twice. */
+static void cut_overlap(struct ptf_piece *piece, uint64_t now_ns)
+{
+	struct ptf_call_node *node = piece->root;
+	uint64_t until, ns;
+	unsigned up;
+
+	if (piece->from_ns == PTF_NO_TIME || piece->now_ns == PTF_NO_TIME ||
+	        now_ns == PTF_NO_TIME || piece->from_ns >= now_ns)
+		return;
+	until = piece->now_ns < now_ns ? piece->now_ns : now_ns;
+	ns = until - piece->from_ns;
+	for (; node && ns;
+	        node = (struct ptf_call_node *)ptf_call_node_next(piece->root, node, &up))
+		ns = take_time(node, ns);
+}
+
+static int add_piece(struct ptf_stitch *stitch, struct ptf_piece *piece)
 {
 	struct ptf_shadow_stack *stack = &stitch->stack;
 	struct ptf_call_node *top;
@@ -75,6 +109,7 @@ static int add_piece(struct ptf_stitch *stitch, const struct ptf_piece *piece)
 	/* Time in front of the piece that nobody has booked goes on as it was. */
 	if (piece->from_ns != PTF_NO_TIME && ptf_shadow_stack_advance(stack, piece->from_ns) < 0)
 		return -PTF_ENOMEM;
+	cut_overlap(piece, stack->now_ns);
 	top = ptf_shadow_stack_top(stack);
 	if (!ptf_call_tree_merge(stack->tree, top, piece->root) ||
 	        push_open_frames(stack, piece) < 0)
@@ -93,7 +128,7 @@ static int add_piece(struct ptf_stitch *stitch, const struct ptf_piece *piece)
 	return piece->has_item ? apply(stitch, &piece->item) : 0;
 }
 
-int ptf_stitch_add(struct ptf_stitch *stitch, const struct ptf_fragment *fragment)
+int ptf_stitch_add(struct ptf_stitch *stitch, struct ptf_fragment *fragment)
 {
 	int rc = 0;
 

@@ -19,8 +19,9 @@ int ptf_stitch_init(struct ptf_stitch *stitch, const struct ptf_thread_timeline 
         struct ptf_latency_table *latency, struct ptf_stack_rule_counts *rules);
 void ptf_stitch_release(struct ptf_stitch *stitch);
 
-/* Adds the next fragment (not kept). 0 or -PTF_ENOMEM. */
-int ptf_stitch_add(struct ptf_stitch *stitch, const struct ptf_fragment *fragment);
+/* Adds the next fragment (not kept, but used up: time that was booked already is taken off it). 0
+ * or -PTF_ENOMEM. */
+int ptf_stitch_add(struct ptf_stitch *stitch, struct ptf_fragment *fragment);
 
 /* Adds a single item, for input that is not cut into segments. 0 or -PTF_ENOMEM. */
 int ptf_stitch_item(struct ptf_stitch *stitch, const struct ptf_flow_item *item);
