@@ -205,7 +205,7 @@ class TestSim(unittest.TestCase):
         time.sleep(0.3)
         for _ in range(3):
             recording = sim_client.Recording(process.pid)
-            recording.run(20, stop_after=0.1)
+            recording.run(20, stop_after=0.5)
             kinds = [e["type"] for e in recording.events]
             self.assertEqual(kinds[-1], "stopped")
             self.assertEqual(len(recording.streams), 2)  # those that wait have no data
