@@ -8,11 +8,12 @@
 #include "perfdata/perf_unpack.h"
 
 enum {
-	FIRST_CAP = 1 << 18, /* bytes */
-	/* What one compressed record may expand to: this many times its size, and so much more.
-	 * Event records do a tenth of it; a few bytes of zstd can ask for gigabytes. */
+	FIRST_CAP = 1 << 16, /* bytes */
+	/* What a stream may expand to: this many times its size, and two blocks of zstd more, for
+	 * the last byte of a block sets all of it free. Event records do a tenth of that; a few
+	 * bytes of zstd can ask for gigabytes. */
 	MAX_EXPANSION = 256,
-	MIN_LIMIT = 1 << 12, /* bytes */
+	SLACK = 2 << 17, /* bytes */
 };
 
 void ptf_perf_unpack_release(struct ptf_perf_unpack *unpack)
@@ -43,10 +44,12 @@ static bool grow(struct ptf_perf_unpack *unpack, size_t limit)
 int ptf_perf_unpack_add(
         struct ptf_perf_unpack *unpack, const uint8_t *bytes, size_t size, const char **why)
 {
-	size_t limit = unpack->size + MAX_EXPANSION * size + MIN_LIMIT;
 	ZSTD_inBuffer in = {bytes, size, 0};
 	ZSTD_outBuffer out;
+	size_t limit;
 
+	unpack->packed += size;
+	limit = MAX_EXPANSION * unpack->packed + SLACK;
 	if (!unpack->zstd)
 		unpack->zstd = ZSTD_createDCtx();
 	if (!unpack->zstd)

@@ -15,6 +15,7 @@ struct ZSTD_DCtx_s;
 struct ptf_perf_unpack {
 	uint8_t *bytes;           /* owned: all that was unpacked; moves when it grows */
 	size_t size, cap;         /* bytes */
+	size_t packed;            /* bytes that were added */
 	struct ZSTD_DCtx_s *zstd; /* owned, made by the first add */
 };
 
