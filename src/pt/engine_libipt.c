@@ -626,18 +626,28 @@ static int take_event(struct ptf_flow_engine *e)
 
 /* ---- blocks ---- */
 
+/* Most blocks end in a jump inside their function, of which there is nothing to tell. */
+static bool stays_inside(const struct ptf_flow_engine *e, const struct ptf_code_place *place)
+{
+	if (e->transfer != ptic_cond_jump && e->transfer != ptic_jump && e->transfer != ptic_other)
+		return false;
+	return place->function == e->function && !(e->transfer_indirect && place->entry);
+}
+
 /* The block begins: the transfer before it went here. */
 static int enter_block(struct ptf_flow_engine *e, const struct pt_block *block)
 {
-	struct ptf_code_place *place;
+	const struct ptf_code_place *place = place_of(e, block->ip, false);
+	const struct ptf_function *function = place ? place->function : NULL;
 	int rc = 0;
 
 	e->code32 = block->mode == ptem_32bit;
 	e->began_off = false;
-	if (e->transfer != ptic_error)
+	if (place && stays_inside(e, place))
+		e->transfer = ptic_error;
+	else if (e->transfer != ptic_error)
 		rc = tell_transfer(e, block->ip);
-	place = place_of(e, block->ip, false);
-	e->function = place ? place->function : NULL;
+	e->function = function;
 	return rc;
 }
 
@@ -692,13 +702,15 @@ static int end_segment(struct ptf_flow_engine *e)
 
 static int step(struct ptf_flow_engine *e)
 {
-	struct pt_block block = {0};
+	struct pt_block block;
 	int status, rc = 0;
 
 	if (e->status & pts_event_pending)
 		return take_event(e);
 	if (e->status & pts_eos)
 		return end_segment(e);
+	block.ninsn = 0;
+	block.ip = block.end_ip = PTF_NO_IP;
 	status = pt_blk_next(e->decoder, &block, sizeof(block));
 	if (block.ninsn)
 		rc = take_block(e, &block);
