@@ -317,13 +317,25 @@ static int cut_streams(
 	return rc;
 }
 
+/* "4.14.0-5-amd64" is before (4, 17). */
+static bool release_before(const char *release, int major, int minor)
+{
+	int x, y;
+
+	return release && sscanf(release, "%d.%d", &x, &y) == 2 &&
+	       (x < major || (x == major && y < minor));
+}
+
 static int prepare(struct ptf_recording *recording, const char *path, struct aux_breaks *breaks,
         struct ptf_error *err)
 {
 	const struct ptf_perf_info *info = ptf_perf_reader_info(recording->reader);
 	size_t n_chunks;
-	int rc = read_records(recording, breaks, err);
+	int rc;
 
+	if (release_before(info->os_release, 4, 17))
+		ptf_timelines_reasons_unknown(recording->timelines);
+	rc = read_records(recording, breaks, err);
 	if (rc < 0)
 		return rc;
 	take_header(recording, info);

@@ -28,7 +28,7 @@ struct ptf_timelines {
 	PTF_VEC(struct cpu_history) cpus;
 	struct ptf_thread_timeline *frozen;
 	uint64_t first_ns, last_ns;
-	bool any_time, switches;
+	bool any_time, switches, reasons_unknown;
 };
 
 struct ptf_timelines *ptf_timelines_create(void)
@@ -81,7 +81,7 @@ static struct life *new_life(struct ptf_timelines *timelines, int32_t pid, int32
 }
 
 /* The life that is going on; a mention after EXIT without FORK belongs to the life that ended
- * (its last switch-out comes after its EXIT record). NULL: no memory, or tid is the idle task. */
+ * (its last switch-out comes after its EXIT record). NULL: out of memory. */
 static struct life *current_life(struct ptf_timelines *timelines, int32_t pid, int32_t tid)
 {
 	struct life *life = last_life(timelines, tid);
@@ -105,6 +105,15 @@ static int add_comm(
 	return 0;
 }
 
+/* The next life of a tid; if the end of the one before was not recorded, it is over by now. */
+static struct life *succeed(
+        struct ptf_timelines *timelines, struct life *old, const struct ptf_record *record)
+{
+	if (old && !old->t.exited)
+		old->t.end_ns = record->task.time_ns;
+	return new_life(timelines, record->task.pid, record->task.tid);
+}
+
 static int add_fork(
         struct ptf_timelines *timelines, const struct ptf_record *record, struct ptf_error *err)
 {
@@ -119,7 +128,7 @@ static int add_fork(
 	else if (old && !old->t.exited && old->t.forked && old->t.start_ns == record->task.time_ns)
 		return 0;
 	else
-		life = new_life(timelines, record->task.pid, record->task.tid);
+		life = succeed(timelines, old, record);
 	if (!life)
 		return no_memory(err);
 	life->t.forked = record->task.time_ns != 0;
@@ -180,9 +189,12 @@ static int note_cpu(struct ptf_timelines *timelines, const struct ptf_record *re
 	return ptf_vec_push(&history->spans, span) ? 0 : no_memory(err);
 }
 
-static enum ptf_off_reason out_reason(const struct ptf_record *record)
+static enum ptf_off_reason out_reason(
+        const struct ptf_timelines *timelines, const struct ptf_record *record)
 {
-	return record->sw.preempt ? PTF_OFF_PREEMPTED : PTF_OFF_BLOCKED;
+	if (record->sw.preempt)
+		return PTF_OFF_PREEMPTED;
+	return timelines->reasons_unknown ? PTF_OFF_UNKNOWN : PTF_OFF_BLOCKED;
 }
 
 static int thread_out(struct ptf_timelines *timelines, const struct ptf_record *record, int32_t pid,
@@ -195,7 +207,7 @@ static int thread_out(struct ptf_timelines *timelines, const struct ptf_record *
 	if (!life->out) {
 		life->out = true;
 		life->out_ns = record->sid.time_ns;
-		life->out_reason = out_reason(record);
+		life->out_reason = out_reason(timelines, record);
 	}
 	life->switched = true;
 	return 0;
@@ -261,11 +273,11 @@ int ptf_timelines_add(
 	note_time(timelines, record);
 	switch (record->type) {
 	case PTF_RECORD_COMM:
-		return add_comm(timelines, record, err);
+		return record->comm.tid > 0 ? add_comm(timelines, record, err) : 0;
 	case PTF_RECORD_FORK:
-		return add_fork(timelines, record, err);
+		return record->task.tid > 0 ? add_fork(timelines, record, err) : 0;
 	case PTF_RECORD_EXIT:
-		return add_exit(timelines, record, err);
+		return record->task.tid > 0 ? add_exit(timelines, record, err) : 0;
 	case PTF_RECORD_SWITCH:
 	case PTF_RECORD_SWITCH_CPU_WIDE:
 		return add_switch(timelines, record, err);
@@ -283,6 +295,11 @@ int ptf_timelines_mention(
 	if (tid <= 0)
 		return 0;
 	return current_life(timelines, pid, tid) ? 0 : no_memory(err);
+}
+
+void ptf_timelines_reasons_unknown(struct ptf_timelines *timelines)
+{
+	timelines->reasons_unknown = true;
 }
 
 void ptf_timelines_range(

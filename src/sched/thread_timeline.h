@@ -27,7 +27,7 @@ struct ptf_off_span {
 /* One life of a thread: a thread id that is used again after EXIT is another life. */
 struct ptf_thread_timeline {
 	int32_t pid, tid;
-	const char *comm; /* last name in the window, "" unknown; owned by the collection */
+	const char *comm;               /* last name, "" unknown; owned by the collection */
 	uint64_t start_ns, end_ns;      /* life inside the window; end >= start */
 	bool forked, exited;            /* start is a FORK, end is an EXIT */
 	const struct ptf_off_span *off; /* n_off spans, in time order, inside the life */
@@ -45,13 +45,17 @@ struct ptf_timelines;
 struct ptf_timelines *ptf_timelines_create(void); /* NULL: out of memory */
 void ptf_timelines_destroy(struct ptf_timelines *timelines);
 
-/* Takes one record (others than those above are ignored). Errors: PTF_ENOMEM. */
+/* Takes one record (others than those above, and those of the idle task, are ignored). Errors:
+ * PTF_ENOMEM. */
 int ptf_timelines_add(
         struct ptf_timelines *timelines, const struct ptf_record *record, struct ptf_error *err);
 
 /* A thread that is known to have a stream of its own. */
 int ptf_timelines_mention(
         struct ptf_timelines *timelines, int32_t pid, int32_t tid, struct ptf_error *err);
+
+/* To be called first: the kernel does not say why a thread is switched out (before Linux 4.17). */
+void ptf_timelines_reasons_unknown(struct ptf_timelines *timelines);
 
 /* Earliest and latest time of the records added (0, 0 when there was none). */
 void ptf_timelines_range(
