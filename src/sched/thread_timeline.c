@@ -189,10 +189,10 @@ static int note_cpu(struct ptf_timelines *timelines, const struct ptf_record *re
 	return ptf_vec_push(&history->spans, span) ? 0 : no_memory(err);
 }
 
-static enum ptf_off_reason out_reason(
-        const struct ptf_timelines *timelines, const struct ptf_record *record)
+/* runnable: the records say so; before Linux 4.17 they never do. */
+static enum ptf_off_reason out_reason(const struct ptf_timelines *timelines, bool runnable)
 {
-	if (record->sw.preempt)
+	if (runnable)
 		return PTF_OFF_PREEMPTED;
 	return timelines->reasons_unknown ? PTF_OFF_UNKNOWN : PTF_OFF_BLOCKED;
 }
@@ -207,7 +207,7 @@ static int thread_out(struct ptf_timelines *timelines, const struct ptf_record *
 	if (!life->out) {
 		life->out = true;
 		life->out_ns = record->sid.time_ns;
-		life->out_reason = out_reason(timelines, record);
+		life->out_reason = out_reason(timelines, record->sw.preempt);
 	}
 	life->switched = true;
 	return 0;
@@ -224,7 +224,7 @@ static int thread_in(struct ptf_timelines *timelines, const struct ptf_record *r
 	if (!life->switched && !life->out) {
 		life->out = true;
 		life->out_ns = life->t.start_ns;
-		life->out_reason = life->t.forked ? PTF_OFF_PREEMPTED : PTF_OFF_BLOCKED;
+		life->out_reason = out_reason(timelines, life->t.forked);
 	}
 	life->switched = true;
 	return life->out ? close_span(life, record->sid.time_ns, err) : 0;

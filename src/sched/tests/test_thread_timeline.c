@@ -358,8 +358,13 @@ static void test_reasons_unknown(void **state)
 	ptf_timelines_reasons_unknown(t);
 	out(t, 1100, 11);
 	in(t, 1150, 11);
+	in(t, 1200, 12);
+	forked(t, 1300, 11, 13);
+	in(t, 1310, 13); /* but why a new thread waits is known */
 	freeze(t);
 	assert_off(life(t, 11, 1100), 1100, 1150, PTF_OFF_UNKNOWN, 0);
+	assert_off(life(t, 12, 1100), WINDOW_START, 1200, PTF_OFF_UNKNOWN, 0);
+	assert_off(life(t, 13, 1300), 1300, 1310, PTF_OFF_PREEMPTED, 0);
 	ptf_timelines_destroy(t);
 }
 
