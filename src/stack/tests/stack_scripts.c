@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "stack_scripts.h"
+#include "stack/tests/stack_scripts.h"
 
 /* ---- functions ---- */
 

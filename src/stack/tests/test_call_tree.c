@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "stack_scripts.h"
+#include "stack/tests/stack_scripts.h"
 
 static struct ptf_call_node *child(
         struct ptf_call_tree *tree, struct ptf_call_node *parent, const char *name)

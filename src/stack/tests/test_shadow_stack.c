@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "stack_scripts.h"
+#include "stack/tests/stack_scripts.h"
 
 /* A script on one whole stack, item by item. */
 struct whole {

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "stack_scripts.h"
+#include "stack/tests/stack_scripts.h"
 
 /* What a run leaves. */
 struct run {
