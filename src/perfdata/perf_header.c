@@ -200,8 +200,12 @@ static void name_event(struct ptf_perf_attr *attr, const char *name)
 void ptf_perf_header_finish(struct ptf_perf_header *header)
 {
 	struct ptf_reader r = ptf_reader_make(header->event_desc, header->event_desc_size);
-	uint32_t n = ptf_reader_u32(&r), size = ptf_reader_u32(&r);
+	uint32_t n, size;
 
+	if (!header->event_desc)
+		return;
+	n = ptf_reader_u32(&r);
+	size = ptf_reader_u32(&r);
 	for (uint32_t i = 0; i < n && !r.failed; i++) {
 		uint32_t n_ids;
 		const char *name;
@@ -414,11 +418,13 @@ int ptf_perf_header_parse(struct ptf_perf_header *header, const uint8_t *bytes, 
         const char *path, struct ptf_error *err)
 {
 	struct ptf_reader r = ptf_reader_make(bytes, size);
-	uint64_t magic = ptf_reader_u64(&r), header_size = ptf_reader_u64(&r);
+	uint64_t magic, header_size;
 
-	if (r.failed)
+	if (size < PTF_PERF_PIPE_HEADER_SIZE)
 		return ptf_error_set_at(err, PTF_ETRUNC, size,
 		        "%s: not a perf.data: the file is shorter than its header", path);
+	magic = ptf_reader_u64(&r);
+	header_size = ptf_reader_u64(&r);
 	if (magic == __builtin_bswap64(PTF_PERF_MAGIC))
 		return ptf_error_set(err, PTF_EUNSUPPORTED,
 		        "%s: recorded on a big-endian machine: not an x86 trace", path);

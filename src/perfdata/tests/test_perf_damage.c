@@ -80,8 +80,8 @@ static int read_all(const char *name, struct ptf_error *err, uint64_t *records)
 			sum += (uint8_t)strlen(record.mmap.filename);
 		if (record.type != PTF_RECORD_SAMPLE)
 			continue;
-		for (uint64_t i = 0; i < 8 * sample->callchain_n; i++)
-			sum += sample->callchain[i];
+		for (uint64_t i = 0; i < sample->callchain_n; i++)
+			sum += sample->callchain[8 * i];
 		for (uint64_t i = 0; i < sample->raw_size; i++)
 			sum += sample->raw[i];
 	}

@@ -444,8 +444,22 @@ static void compress(
 	}
 }
 
+/* A container with a zstd frame of its own; returns where it begins. */
+static size_t put_frame(struct perf_bytes *out, const void *bytes, size_t size)
+{
+	uint8_t packed[1000];
+	size_t n = ZSTD_compress(packed, sizeof(packed), bytes, size, 1);
+	size_t record = perf_bytes_record(out, PTF_RECORD_COMPRESSED, 0);
+
+	assert_false(ZSTD_isError(n));
+	perf_bytes_put(out, packed, n);
+	perf_bytes_end(out, record);
+	return record;
+}
+
 static void compressed_in_pieces(void **state)
 {
+	enum { RECORDS = 5000 }; /* 200 kB: more than one block of zstd */
 	static struct perf_bytes records;
 	const size_t steps[] = {1, 7, 64, 1000, 60000};
 
@@ -453,29 +467,51 @@ static void compressed_in_pieces(void **state)
 		struct ptf_perf_reader *reader;
 
 		data.n = records.n = 0;
-		for (uint64_t k = 0; k < 500; k++)
-			put_lost(&records, 2 * (k * 7919 % 500), k);
-		put_lost(&data, 11, 1000);
+		for (uint64_t k = 0; k < RECORDS; k++)
+			put_lost(&records, 2 * (k * 7919 % RECORDS), k);
+		put_lost(&data, 11, RECORDS);
 		compress(&data, &records, i % 2 ? PTF_RECORD_COMPRESSED2 : PTF_RECORD_COMPRESSED,
 		        steps[i / 2]);
-		put_lost(&data, 13, 1001);
+		put_lost(&data, 13, RECORDS + 1);
 		reader = open_simple();
 		assert_true(ptf_perf_reader_info(reader)->compressed);
-		for (uint64_t time_ns = 0; time_ns < 1000; time_ns += 2) {
+		for (uint64_t time_ns = 0; time_ns < 2 * RECORDS; time_ns += 2) {
 			struct ptf_record record = next(reader);
 
-			assert_int_equal(record.lost.count * 7919 % 500 * 2, time_ns);
+			assert_int_equal(record.lost.count * 7919 % RECORDS * 2, time_ns);
 			assert_int_equal(record.sid.time_ns, time_ns);
 			assert_true(record.file_offset < file.n);
 			/* that of the container in which it ends */
 			assert_in_range(file.v[record.file_offset], 81, 83);
 			if (time_ns == 10)
-				expect_lost(reader, 11, 1000);
+				expect_lost(reader, 11, RECORDS);
 			if (time_ns == 12)
-				expect_lost(reader, 13, 1001);
+				expect_lost(reader, 13, RECORDS + 1);
 		}
 		end(reader);
 	}
+}
+
+/* A record that begins in one container and ends in the next is said to stand in that one. */
+static void a_record_across_containers(void **state)
+{
+	static struct perf_bytes records;
+	const size_t cut = 40 + 10;
+	size_t first, second;
+	struct ptf_perf_reader *reader;
+
+	records.n = 0;
+	for (uint64_t i = 0; i < 3; i++)
+		put_lost(&records, i, i);
+	first = put_frame(&data, records.v, cut);
+	second = put_frame(&data, records.v + cut, records.n - cut);
+	reader = open_simple();
+	first += file.n - data.n;
+	second += file.n - data.n;
+	assert_int_equal(next(reader).file_offset, first);
+	assert_int_equal(next(reader).file_offset, second);
+	assert_int_equal(next(reader).file_offset, second);
+	end(reader);
 }
 
 /* ---- pipes and directories ---- */
@@ -672,6 +708,7 @@ int main(void)
 	        TEST(no_sample_ids),
 	        TEST(a_time_that_is_none),
 	        TEST(compressed_in_pieces),
+	        TEST(a_record_across_containers),
 	        TEST(a_pipe_in_a_file),
 	        TEST(a_pipe_on_standard_input),
 	        TEST(a_pipe_in_a_fifo),
