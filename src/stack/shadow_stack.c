@@ -345,22 +345,16 @@ static int slip_in_caller(struct ptf_shadow_stack *stack, const struct ptf_funct
 	return 0;
 }
 
-/* Takes the place of the top frame: tail jump, PLT stub to its target. A jump into the middle of a
- * function is no entry: its frame is partial. */
+/* Takes the place of the top frame: tail jump, PLT stub to its target. */
 static int replace_top(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
 {
 	struct ptf_frame old = *top_frame(stack);
 	struct ptf_frame *top;
-	int rc = leave_down_to(stack, stack->frames.n - 1, item->time_ns, true);
 
-	if (rc == 0)
-		rc = item->mid_entry && !old.async
-		             ? ptf_shadow_stack_found(stack, item->to_function)
-		             : enter(stack, item->to_function, old.ret, item->time_ns, true);
-	if (rc < 0)
-		return rc;
+	if (leave_down_to(stack, stack->frames.n - 1, item->time_ns, true) < 0 ||
+	        enter(stack, item->to_function, old.ret, item->time_ns, true) < 0)
+		return -PTF_ENOMEM;
 	top = top_frame(stack);
-	top->ret = old.ret;
 	top->async = old.async;
 	top->resume = old.resume;
 	return DONE;
