@@ -173,6 +173,10 @@ static void write_below_base(struct script *s)
 	ret(s, "b+25");
 	ret(s, "a+15");
 	ret(s, "main+25");
+	call(s, "main+35", "b");
+	ret(s, "main+35");
+	call(s, "main+45", "a");
+	ret(s, "main+45");
 }
 
 static void write_longjmp(struct script *s)
@@ -281,7 +285,7 @@ static void write_signal_longjmp(struct script *s)
 	jump(s, "main+80");
 }
 
-/* main enters a task by a return to its entry; the task yields and is resumed. */
+/* a enters a task by a return to its entry; the task yields and is resumed from another place. */
 static void write_coroutine(struct script *s)
 {
 	sync_at(s, "main+10");
@@ -293,11 +297,11 @@ static void write_coroutine(struct script *s)
 	ret(s, "a+15");
 	ret(s, "main+25");
 	call(s, "main+35", "a");
-	call(s, "a+15", "switch");
+	call(s, "a+35", "switch");
 	ret(s, "b+15");
 	ret(s, "task+15");
 	call(s, "task+25", "switch");
-	ret(s, "a+15");
+	ret(s, "a+35");
 	ret(s, "main+35");
 }
 
@@ -386,6 +390,17 @@ static void write_resume_elsewhere(struct script *s)
 	ret(s, "main+25");
 }
 
+/* Tracing goes on in code of which nothing was known. */
+static void write_resume_nowhere(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	off(s, PTF_CAUSE_SYSCALL, "a+10");
+	on(s, PTF_CAUSE_NONE, "c+40");
+	call(s, "c+55", "b");
+	ret(s, "c+55");
+}
+
 /* A recording that begins inside of a system call. */
 static void write_begins_off(struct script *s)
 {
@@ -435,11 +450,12 @@ const struct script_case script_cases[] = {
                 "main;a;a;a c1 j0 p0 t1/10 on:10\n",
                 ""},
         {"returns below the base", write_below_base,
-                "main c0 j0 p1 t0/0 on:10\n"
-                "main;a c0 j0 p1 t0/0 on:10\n"
+                "main c0 j0 p1 t0/0 on:30\n"
+                "main;a c1 j0 p1 t1/10 on:20\n"
                 "main;a;b c0 j0 p1 t0/0 on:20\n"
                 "main;a;b;c c1 j0 p1 t1/10 on:30 kernel:20\n"
-                "main;a;b;c;handler c1 j0 p0 t1/10 on:10\n",
+                "main;a;b;c;handler c1 j0 p0 t1/10 on:10\n"
+                "main;b c1 j0 p0 t1/10 on:10\n",
                 "outer_frame:3 "},
         {"longjmp", write_longjmp,
                 "main c0 j0 p1 t0/0 on:20 kernel:20\n"
@@ -540,6 +556,12 @@ const struct script_case script_cases[] = {
                 "main c0 j0 p1 t0/0 on:20 kernel:20\n"
                 "main;a c1 j0 p0 t1/40 on:20\n"
                 "main;a;b c1 j0 p0 t1/20 on:10 syscall:10\n",
+                "resume_elsewhere:1 "},
+        {"resume nowhere", write_resume_nowhere,
+                "c c0 j0 p1 t0/0 on:20\n"
+                "c;b c1 j0 p0 t1/10 on:10\n"
+                "main c0 j0 p1 t0/0 on:10 kernel:20\n"
+                "main;a c1 j0 p1 t0/0 on:10 syscall:10\n",
                 "resume_elsewhere:1 "},
         {"begins in a system call", write_begins_off,
                 "a c0 j0 p1 t0/0 on:20\n"

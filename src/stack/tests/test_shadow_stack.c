@@ -150,6 +150,28 @@ static void test_wall_is_the_sum_of_states(void **state)
 	}
 }
 
+/* A window cuts into the script: nothing outside of it is booked, in no state. */
+static void test_window_clips(void **state)
+{
+	for (size_t i = 0; i < script_case_count; i++) {
+		for (uint64_t start = 975; start < 1100; start += 15) {
+			struct whole w = {0};
+
+			script_cases[i].write(&w.script);
+			w.life = script_life(&w.script);
+			w.life.start_ns = start;
+			w.life.end_ns = start + 33;
+			assert_int_equal(
+			        ptf_stitch_init(&w.stitch, &w.life, &w.latency, &w.rules), 0);
+			for (size_t k = 0; k < w.script.n; k++)
+				assert_int_equal(ptf_stitch_item(&w.stitch, &w.script.items[k]), 0);
+			assert_int_equal(ptf_stitch_finish(&w.stitch), 0);
+			check_sums(&w, 0);
+			release(&w);
+		}
+	}
+}
+
 static uint64_t time_at(const struct whole *w, const char *path[], unsigned time_class)
 {
 	const struct ptf_call_node *node = &w->stitch.tree.root;
@@ -257,6 +279,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_rules),
 	        cmocka_unit_test(test_wall_is_the_sum_of_states),
+	        cmocka_unit_test(test_window_clips),
 	        cmocka_unit_test(test_off_time_has_place_and_reason),
 	        cmocka_unit_test(test_without_items),
 	        cmocka_unit_test(test_parked_stacks_are_bounded),

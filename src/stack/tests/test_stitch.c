@@ -332,6 +332,91 @@ static void test_gap_before_dark_segment(void **state)
 	free(text);
 }
 
+/* main calls a, which is in a system call or not, when a segment ends at 1030; the next begins at
+ * 1050 somewhere. */
+static char *run_surprise(bool in_syscall, const char *to, uint64_t offset)
+{
+	struct ptf_fragment_builder builder;
+	struct run run;
+
+	begin(&run, &short_life);
+	ptf_fragment_builder_init(&builder, &run.latency, &run.rules);
+	assert_int_equal(ptf_fragment_builder_begin(&builder, 1, 1, &short_life), 0);
+	add_simple(&builder, PTF_FLOW_SYNC, "main", 0x10, 1000);
+	add_simple(&builder, PTF_FLOW_CALL, "a", 0, 1010);
+	if (in_syscall) {
+		struct ptf_flow_item off = {.kind = PTF_FLOW_OFF,
+		        .cause = PTF_CAUSE_SYSCALL,
+		        .from = script_function("a")->address + 0x10,
+		        .to = PTF_NO_IP,
+		        .time_ns = 1020};
+
+		add_item(&builder, &off);
+	}
+	add_simple(&builder, PTF_FLOW_END, NULL, 0, 1030);
+	stitch_fragment(&run, &builder, false);
+	assert_int_equal(ptf_fragment_builder_begin(&builder, 1, 1, &short_life), 0);
+	add_simple(&builder, PTF_FLOW_SYNC, to, offset, 1050);
+	add_simple(&builder, PTF_FLOW_END, NULL, 0, 1090);
+	stitch_fragment(&run, &builder, false);
+	ptf_fragment_builder_release(&builder);
+	return finish(&run);
+}
+
+/* A PSB says otherwise than the items before it (its packets told nothing between): it is right. */
+static void test_psb_is_right(void **state)
+{
+	static const struct {
+		bool in_syscall;
+		const char *to;
+		uint64_t offset;
+		const char *text;
+	} cases[] = {
+	        /* the PSB agrees */
+	        {false, "a", 0x40,
+	                "main c0 j0 p1 t0/0 i0 on:10\n"
+	                "main;a c1 j0 p1 t0/0 i0 on:90\n"
+	                "(root) i0 on:0\n"},
+	        {true, NULL, 0,
+	                "main c0 j0 p1 t0/0 i0 on:10\n"
+	                "main;a c1 j0 p1 t0/0 i0 on:10 syscall:80\n"
+	                "(root) i0 on:0\n"},
+	        /* tracing went off */
+	        {false, NULL, 0,
+	                "main c0 j0 p1 t0/0 i0 on:10\n"
+	                "main;a c1 j0 p1 t0/0 i0 on:40 kernel:50\n"
+	                "(root) i0 on:0\n"},
+	        /* a was left */
+	        {false, "main", 0x40,
+	                "main c0 j0 p1 t0/0 i0 on:60\n"
+	                "main;a c1 j0 p1 t0/0 i0 on:40\n"
+	                "(root) i0 on:0\ngap_kept:1 "},
+	        {false, "c", 0x40,
+	                "c c0 j0 p1 t0/0 i0 on:50\n"
+	                "main c0 j0 p1 t0/0 i0 on:10\n"
+	                "main;a c1 j0 p1 t0/0 i0 on:40\n"
+	                "(root) i0 on:0\ngap_closed:1 "},
+	        /* the system call is over */
+	        {true, "a", 0x12,
+	                "main c0 j0 p1 t0/0 i0 on:10\n"
+	                "main;a c1 j0 p1 t0/0 i0 on:60 syscall:30\n"
+	                "(root) i0 on:0\n"},
+	        /* ... by a signal */
+	        {true, "handler", 0,
+	                "main c0 j0 p1 t0/0 i0 on:10\n"
+	                "main;a c1 j0 p1 t0/0 i0 on:10 syscall:30\n"
+	                "main;a;handler c1 j1 p1 t0/0 i0 on:50\n"
+	                "(root) i0 on:0\nasync_entry:1 "},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *text = run_surprise(cases[i].in_syscall, cases[i].to, cases[i].offset);
+
+		assert_string_equal(text, cases[i].text);
+		free(text);
+	}
+}
+
 /* A segment ends between a call that is not traced and the place where tracing goes on; dark
  * segments may lie between. The next one knows what begins there, the first that it was a call. */
 static void test_untraced_call_over_segments(void **state)
@@ -457,6 +542,7 @@ int main(void)
 	        cmocka_unit_test(test_off_spans_cross_the_cuts),
 	        cmocka_unit_test(test_gap_between_segments),
 	        cmocka_unit_test(test_gap_before_dark_segment),
+	        cmocka_unit_test(test_psb_is_right),
 	        cmocka_unit_test(test_untraced_call_over_segments),
 	        cmocka_unit_test(test_time_runs_backwards),
 	        cmocka_unit_test(test_migration),
