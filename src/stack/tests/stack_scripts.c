@@ -340,6 +340,8 @@ static void write_call_next(struct script *s)
 	ret(s, "a+25");
 	call(s, "a+35", "b+60"); /* call of a label in another function */
 	ret(s, "a+35");
+	call(s, "a+45", "a+70");
+	ret(s, "a+45");
 	ret(s, "main+25");
 }
 
@@ -533,7 +535,7 @@ const struct script_case script_cases[] = {
                 "outer_frame:1 gap_closed:1 "},
         {"calls of the next instruction and of labels", write_call_next,
                 "main c0 j0 p1 t0/0 on:20 kernel:20\n"
-                "main;a c3 j0 p2 t1/80 on:60\n"
+                "main;a c4 j0 p3 t1/100 on:80\n"
                 "main;a;b c2 j0 p1 t1/10 on:20\n",
                 "call_next:1 "},
         {"retpoline", write_retpoline,

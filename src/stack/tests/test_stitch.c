@@ -307,6 +307,33 @@ static void test_gap_between_segments(void **state)
 	free(text);
 }
 
+/* Fragments are put in order by their first known time. */
+static void test_start_of_a_fragment(void **state)
+{
+	struct ptf_latency_table latency = {0};
+	struct ptf_stack_rule_counts rules = {0};
+	struct ptf_fragment_builder builder;
+	struct ptf_fragment *fragment;
+	int rc;
+
+	ptf_fragment_builder_init(&builder, &latency, &rules);
+	assert_int_equal(ptf_fragment_builder_begin(&builder, 1, 2, &short_life), 0);
+	add_simple(&builder, PTF_FLOW_SYNC, "main", 0x10, PTF_NO_TIME);
+	add_simple(&builder, PTF_FLOW_CALL, "a", 0, 1010);
+	add_simple(&builder, PTF_FLOW_CALL, "b", 0, 1020);
+	fragment = ptf_fragment_builder_end(&builder, &rc);
+	assert_non_null(fragment);
+	assert_int_equal(fragment->start_ns, 1010);
+	assert_int_equal(fragment->pid, 1);
+	assert_int_equal(fragment->tid, 2);
+	assert_true(fragment->has_sync);
+	ptf_fragment_destroy(fragment);
+	assert_null(ptf_fragment_builder_end(&builder, &rc)); /* none was begun */
+	assert_int_equal(rc, 0);
+	ptf_fragment_builder_release(&builder);
+	ptf_latency_table_release(&latency);
+}
+
 /* A gap in front of a segment that begins with tracing off: kernel from where that is known. */
 static void test_gap_before_dark_segment(void **state)
 {
@@ -541,6 +568,7 @@ int main(void)
 	        cmocka_unit_test(test_without_timing),
 	        cmocka_unit_test(test_off_spans_cross_the_cuts),
 	        cmocka_unit_test(test_gap_between_segments),
+	        cmocka_unit_test(test_start_of_a_fragment),
 	        cmocka_unit_test(test_gap_before_dark_segment),
 	        cmocka_unit_test(test_psb_is_right),
 	        cmocka_unit_test(test_untraced_call_over_segments),
