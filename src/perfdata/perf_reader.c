@@ -216,12 +216,24 @@ static int take_trailer(struct ptf_perf_reader *reader, const struct place *plac
 	return ptf_vec_push(&reader->chunks, record.auxtrace) ? 0 : -PTF_ENOMEM;
 }
 
+/* What waited for more compressed data in vain is lost. */
+static int end_unpacked(struct ptf_perf_reader *reader, uint16_t index)
+{
+	const struct region *region = &reader->regions.v[index];
+	struct place place = {.region = index, .unpacked = true};
+
+	if (region->unpack_scanned == region->unpack.size || !region->containers.n)
+		return 0;
+	place.file_offset = region->containers.v[region->containers.n - 1].file_offset;
+	return damaged(reader, &place, "compressed data ends inside a record");
+}
+
 /* Indexes the records in bytes [from, to) of a region's file. 0 or 1: done, -PTF_ENOMEM. */
 static int scan(struct ptf_perf_reader *reader, uint16_t index, size_t from, size_t to)
 {
 	struct region *region = &reader->regions.v[index];
 	const uint8_t *bytes = region->map.bytes;
-	uint64_t last_ns = 0, trailer;
+	uint64_t last_ns = 0, trailer = 0;
 	int rc = 0;
 
 	region->end = to;
@@ -244,7 +256,7 @@ static int scan(struct ptf_perf_reader *reader, uint16_t index, size_t from, siz
 		if (rc == 0 && trailer > to - from)
 			return damaged(reader, &place, "the file ends inside trace data");
 	}
-	return rc;
+	return rc ? rc : end_unpacked(reader, index);
 }
 
 /* ---- opening ---- */

@@ -338,6 +338,16 @@ static void broken_compression(void **state)
 	make_file();
 	damaged(40, "without size in compressed data");
 
+	/* a record that nothing completes */
+	data.n = 0;
+	put_lost(&data, 1);
+	put_lost(inner, 2);
+	compress_into(packed, &n, inner->v, inner->n - 1);
+	put_container(packed, n);
+	make_file();
+	damaged(40, "compressed data ends inside a record");
+	inner->n = 0;
+
 	/* a record with data behind it inside */
 	data.n = 0;
 	put_lost(&data, 1);
