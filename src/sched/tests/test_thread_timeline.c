@@ -202,8 +202,11 @@ static void test_repeated_switches(void **state)
 	in(t, 1160, 11);
 	out(t, 1200, 11);
 	in(t, 1200, 11); /* no time passed: no span */
+	in(t, 1100, 12);
+	in(t, 1150, 12);
 	freeze(t);
 	assert_off(life(t, 11, 1000), 1100, 1150, PTF_OFF_BLOCKED, 0);
+	assert_off(life(t, 12, 1000), WINDOW_START, 1100, PTF_OFF_BLOCKED, 0);
 	ptf_timelines_destroy(t);
 }
 
@@ -238,7 +241,9 @@ static void test_fork_and_exit(void **state)
 	exited(t, 1500, 11);
 	out(t, 1510, 11); /* its last switch comes behind its EXIT */
 	forked(t, 1600, PID, 12);
+	exited(t, 1700, 13); /* all that is known of it */
 	freeze(t);
+	assert_life(life(t, 13, 1000), WINDOW_START, 1700, "");
 	found = life(t, 11, 1200);
 	assert_life(found, 1100, 1500, "late");
 	assert_true(found->forked && found->exited);
