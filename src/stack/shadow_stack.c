@@ -249,8 +249,9 @@ static int drop_oldest_parked(struct ptf_shadow_stack *stack)
 	return rc;
 }
 
-/* Takes the frames from index `from` up off the stack and keeps them for a later return into them;
- * their calls end (as of now) if none comes. */
+/* Takes the frames from index `from` up off the stack and keeps them for a later return into them.
+ * If none comes they are open at the end, thus partial; those that newer ones push out end as of
+ * now. */
 static int park_from(struct ptf_shadow_stack *stack, size_t from, uint64_t time_ns)
 {
 	struct ptf_parked parked = {.left_ns = time_ns};
