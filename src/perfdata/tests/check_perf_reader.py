@@ -167,8 +167,12 @@ def check_header(name, path, others, fails):
 def check_build_ids(name, path, others, fails):
     theirs = {normal(line) for line in perf_output(path, "buildid-list")}
     ours = {normal(line) for line in others.get("buildid", [])}
-    if ours and not ours <= theirs:
+    if not ours <= theirs:
         fails.append(f"{name}: build-ids that perf does not have: {ours - theirs}")
+    missing = " ".join(line for line in perf_output(path, "report", "--header-only")
+                       if "missing features" in line).split()
+    if not ours and not is_pipe(path) and "BUILD_ID" not in missing:
+        fails.append(f"{name}: the file has build-ids, the reader none")
 
 
 def fnv(data):
