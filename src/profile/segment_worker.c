@@ -67,9 +67,9 @@ static int replay(struct ptf_segment_worker *worker, struct ptf_segment_result *
 	int rc;
 
 	while ((rc = worker->ops->next(worker->engine, &item)) == 0) {
-		bool wanted = !worker->only_tid || item->code == worker->only_tid;
-
 		if (item->kind == PTF_FLOW_THREAD) {
+			bool wanted = !worker->only_tid || item->code == worker->only_tid;
+
 			rc = end_fragment(worker, result, order, segment->gap_before);
 			if (rc == 0 && wanted)
 				rc = begin_fragment(worker, item);

@@ -484,6 +484,13 @@ static int apply_return(struct ptf_shadow_stack *stack, const struct ptf_flow_it
 	return apply_odd_return(stack, item);
 }
 
+/* Code begins on an empty stack; its caller is not known. */
+static int first_frame(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	return item->mid_entry ? ptf_shadow_stack_found(stack, item->to_function)
+	                       : enter(stack, item->to_function, PTF_NO_RANGE, item->time_ns, true);
+}
+
 static int apply_jump(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
 {
 	size_t index;
@@ -497,9 +504,7 @@ static int apply_jump(struct ptf_shadow_stack *stack, const struct ptf_flow_item
 	if (stack->local)
 		return REFUSED;
 	if (!stack->frames.n)
-		return item->mid_entry
-		               ? ptf_shadow_stack_found(stack, item->to_function)
-		               : enter(stack, item->to_function, PTF_NO_RANGE, item->time_ns, true);
+		return first_frame(stack, item);
 	if (find_function(stack, item->to_function, &index)) {
 		rule_fired(stack, PTF_RULE_LONGJMP);
 		return leave_down_to(stack, index + 1, item->time_ns, true);
@@ -571,9 +576,7 @@ static int resume_elsewhere(struct ptf_shadow_stack *stack, const struct ptf_flo
 	size_t index;
 
 	if (!stack->frames.n)
-		return item->mid_entry
-		               ? ptf_shadow_stack_found(stack, item->to_function)
-		               : enter(stack, item->to_function, PTF_NO_RANGE, item->time_ns, true);
+		return first_frame(stack, item);
 	if (find_function(stack, item->to_function, &index)) {
 		if (index < stack->frames.n - 1)
 			rule_fired(stack, PTF_RULE_RESUME_ELSEWHERE);
