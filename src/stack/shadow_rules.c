@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <ptflame/error.h>
+
+#include "stack/shadow_frames.h"
+
+/* Longest x86 instruction: how far a return address can lie behind its call. */
+enum { MAX_INSN = 15, SYSCALL_INSN = 2 };
+enum { DONE = 0, REFUSED = 1 };
+
+/* ---- calls and returns ---- */
+
+/* Takes the place of the top frame: tail jump, PLT stub to its target. */
+static int replace_top(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	struct ptf_frame old = *ptf_shadow_stack_top_frame(stack);
+	struct ptf_frame *top;
+
+	if (ptf_shadow_stack_leave(stack, stack->frames.n - 1, item->time_ns, true) < 0 ||
+	        ptf_shadow_stack_enter(stack, item->to_function, old.ret, item->time_ns, true) < 0)
+		return -PTF_ENOMEM;
+	top = ptf_shadow_stack_top_frame(stack);
+	top->async = old.async;
+	top->resume = old.resume;
+	return DONE;
+}
+
+/* Gives the stack up: what follows stands on a caller that is not known. */
+static int begin_anew(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	if (stack->frames.n && ptf_shadow_stack_park(stack, 0, item->time_ns) < 0)
+		return -PTF_ENOMEM;
+	if (ptf_shadow_stack_new_base(stack) < 0)
+		return -PTF_ENOMEM;
+	return item->to_function ? ptf_shadow_stack_found(stack, item->to_function) : 0;
+}
+
+static int apply_call(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	struct ptf_ip_range ret = {item->from + item->insn_size, item->from + item->insn_size};
+
+	if (!item->insn_size)
+		ret = (struct ptf_ip_range){item->from + 1, item->from + MAX_INSN};
+	if (!item->to_function)
+		return DONE;
+	if (item->cause == PTF_CAUSE_BRANCH || (item->insn_size && item->to == ret.first)) {
+		ptf_shadow_stack_fired(stack, PTF_RULE_CALL_NEXT);
+		return ptf_shadow_stack_count(stack, item->to_function, item->mid_entry);
+	}
+	if (item->mid_entry) {
+		struct ptf_frame frame = {.function = item->to_function,
+		        .ret = ret,
+		        .resume = PTF_NO_RANGE,
+		        .entry_ns = item->time_ns,
+		        .inside = true};
+
+		if (ptf_shadow_stack_count(stack, item->to_function, true) < 0 ||
+		        !ptf_shadow_stack_push(stack, frame))
+			return -PTF_ENOMEM;
+		return DONE;
+	}
+	return ptf_shadow_stack_enter(stack, item->to_function, ret, item->time_ns, false);
+}
+
+/* A return whose target no frame called for. */
+static int apply_odd_return(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	size_t n = stack->frames.n, index;
+
+	if (ptf_shadow_stack_find_parked(stack, item->to, &index)) {
+		ptf_shadow_stack_fired(stack, PTF_RULE_STACK_SWITCH);
+		return ptf_shadow_stack_unpark(stack, index, item->time_ns);
+	}
+	if (n && !item->mid_entry) {
+		ptf_shadow_stack_fired(stack, PTF_RULE_RETURN_JUMP);
+		/* retpoline: the thunk called into itself, then returned to the real target */
+		if (n >= 2 && stack->frames.v[n - 1].function == stack->frames.v[n - 2].function &&
+		        ptf_shadow_stack_leave(stack, n - 1, item->time_ns, true) < 0)
+			return -PTF_ENOMEM;
+		return replace_top(stack, item);
+	}
+	if (n && ptf_shadow_stack_find_function(stack, item->to_function, &index) &&
+	        index < n - 1) {
+		ptf_shadow_stack_fired(stack, PTF_RULE_LANDING_PAD);
+		return ptf_shadow_stack_leave(stack, index + 1, item->time_ns, true);
+	}
+	if (n <= 1) {
+		if (ptf_shadow_stack_leave(stack, 0, item->time_ns, true) < 0)
+			return -PTF_ENOMEM;
+		return ptf_shadow_stack_slip_in(stack, item->to_function);
+	}
+	ptf_shadow_stack_fired(stack, PTF_RULE_UNMATCHED);
+	return begin_anew(stack, item);
+}
+
+/* A handler returns to its restorer, which calls sigreturn: still the same interruption. */
+static int return_to_restorer(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	int rc = replace_top(stack, item);
+
+	if (rc == DONE)
+		ptf_shadow_stack_top_frame(stack)->restorer = true;
+	return rc;
+}
+
+static int apply_return(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	const struct ptf_frame *top = ptf_shadow_stack_top_frame(stack);
+	size_t index;
+
+	if (!item->to_function)
+		return DONE; /* its target was not traced: OFF or LOST follows */
+	if (top && ptf_ip_range_has(top->ret, item->to))
+		return ptf_shadow_stack_leave(stack, stack->frames.n - 1, item->time_ns, true);
+	if (top && top->async)
+		return return_to_restorer(stack, item);
+	if (stack->local)
+		return REFUSED;
+	if (ptf_shadow_stack_find_return(stack, item->to, &index)) {
+		ptf_shadow_stack_fired(stack, PTF_RULE_UNWOUND);
+		return ptf_shadow_stack_park(stack, index, item->time_ns);
+	}
+	return apply_odd_return(stack, item);
+}
+
+/* Code begins on an empty stack; its caller is not known. */
+static int first_frame(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	return item->mid_entry ? ptf_shadow_stack_found(stack, item->to_function)
+	                       : ptf_shadow_stack_enter(stack, item->to_function, PTF_NO_RANGE,
+	                                 item->time_ns, true);
+}
+
+static int apply_jump(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	size_t index;
+
+	if (!item->to_function)
+		return DONE;
+	if (stack->frames.n && !item->mid_entry) {
+		ptf_shadow_stack_fired(stack, PTF_RULE_TAIL_JUMP);
+		return replace_top(stack, item);
+	}
+	if (stack->local)
+		return REFUSED;
+	if (!stack->frames.n)
+		return first_frame(stack, item);
+	if (ptf_shadow_stack_find_function(stack, item->to_function, &index)) {
+		ptf_shadow_stack_fired(stack, PTF_RULE_LONGJMP);
+		return ptf_shadow_stack_leave(stack, index + 1, item->time_ns, true);
+	}
+	ptf_shadow_stack_fired(stack, PTF_RULE_JUMP_INTO);
+	return replace_top(stack, item);
+}
+
+static int apply_off(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	static const uint8_t place_of[] = {
+	        [PTF_CAUSE_SYSCALL] = PTF_PLACE_SYSCALL,
+	        [PTF_CAUSE_ASYNC] = PTF_PLACE_INTERRUPT,
+	        [PTF_CAUSE_FILTER] = PTF_PLACE_FILTERED,
+	        [PTF_CAUSE_END] = PTF_PLACE_KERNEL,
+	};
+	uint64_t from = item->from;
+
+	stack->state = PTF_STACK_RUNS;
+	stack->place = item->cause < sizeof(place_of) && place_of[item->cause]
+	                       ? (enum ptf_place)place_of[item->cause]
+	                       : PTF_PLACE_KERNEL;
+	if (item->cause == PTF_CAUSE_SYSCALL && from != PTF_NO_IP)
+		stack->resume = (struct ptf_ip_range){from + SYSCALL_INSN, from + SYSCALL_INSN};
+	else if (item->cause == PTF_CAUSE_ASYNC && from != PTF_NO_IP)
+		stack->resume = (struct ptf_ip_range){from, from};
+	else if (item->to != PTF_NO_IP)
+		stack->resume = (struct ptf_ip_range){item->to, item->to};
+	else
+		stack->resume = PTF_NO_RANGE;
+	return DONE;
+}
+
+/* Pushes a frame over the interrupted one: signal handler, interrupt. */
+static int enter_async(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item,
+        struct ptf_ip_range resume)
+{
+	struct ptf_frame *top;
+
+	if (ptf_shadow_stack_enter(stack, item->to_function, PTF_NO_RANGE, item->time_ns, true) < 0)
+		return -PTF_ENOMEM;
+	top = ptf_shadow_stack_top_frame(stack);
+	top->async = true;
+	top->resume = resume;
+	ptf_shadow_stack_fired(stack, PTF_RULE_ASYNC);
+	return DONE;
+}
+
+/* After a gap the stack is kept if its top fits what runs now, else the nearest frame that does. */
+static int resync(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	size_t index;
+
+	if (!item->to_function || !stack->frames.n)
+		return item->to_function ? ptf_shadow_stack_found(stack, item->to_function) : 0;
+	if (ptf_shadow_stack_find_function(stack, item->to_function, &index)) {
+		ptf_shadow_stack_fired(stack, PTF_RULE_GAP_KEPT);
+		return ptf_shadow_stack_leave(stack, index + 1, item->time_ns, false);
+	}
+	ptf_shadow_stack_fired(stack, PTF_RULE_GAP_CLOSED);
+	if (ptf_shadow_stack_leave(stack, 0, item->time_ns, false) < 0 ||
+	        ptf_shadow_stack_new_base(stack) < 0)
+		return -PTF_ENOMEM;
+	return ptf_shadow_stack_found(stack, item->to_function);
+}
+
+/* Tracing went on where neither the interrupted code nor a handler's entry is. */
+static int resume_elsewhere(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	size_t index;
+
+	if (!stack->frames.n)
+		return first_frame(stack, item);
+	if (ptf_shadow_stack_find_function(stack, item->to_function, &index)) {
+		if (index < stack->frames.n - 1)
+			ptf_shadow_stack_fired(stack, PTF_RULE_RESUME_ELSEWHERE);
+		return ptf_shadow_stack_leave(stack, index + 1, item->time_ns, true);
+	}
+	ptf_shadow_stack_fired(stack, PTF_RULE_RESUME_ELSEWHERE);
+	return begin_anew(stack, item);
+}
+
+static int apply_on(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	struct ptf_ip_range resume = stack->resume;
+	enum ptf_stack_state state = stack->state;
+	size_t index;
+
+	if (!item->to_function)
+		return DONE;
+	if (stack->local && (state != PTF_STACK_RUNS || !ptf_ip_range_has(resume, item->to)))
+		return REFUSED;
+	stack->state = PTF_STACK_RUNS;
+	stack->place = PTF_PLACE_USER;
+	stack->resume = PTF_NO_RANGE;
+	if (stack->untraced_call && item->from_function &&
+	        ptf_shadow_stack_count(stack, item->from_function, false) < 0)
+		return -PTF_ENOMEM;
+	stack->untraced_call = false;
+	if (state == PTF_STACK_LOST)
+		return resync(stack, item);
+	if (ptf_ip_range_has(resume, item->to))
+		return DONE;
+	if (ptf_shadow_stack_find_resume(stack, item->to, &index)) {
+		ptf_shadow_stack_fired(stack, PTF_RULE_ASYNC_RETURN);
+		return ptf_shadow_stack_leave(stack, index, item->time_ns, true);
+	}
+	if (!item->mid_entry && resume.first <= resume.last) {
+		const struct ptf_frame *top = ptf_shadow_stack_top_frame(stack);
+
+		/* sigreturn went straight into the next handler. */
+		if (top && top->restorer) {
+			resume = top->resume;
+			ptf_shadow_stack_fired(stack, PTF_RULE_ASYNC_RETURN);
+			if (ptf_shadow_stack_leave(
+			            stack, stack->frames.n - 1, item->time_ns, true) < 0)
+				return -PTF_ENOMEM;
+		}
+		return enter_async(stack, item, resume);
+	}
+	return resume_elsewhere(stack, item);
+}
+
+static int apply_sync(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	const struct ptf_frame *top = ptf_shadow_stack_top_frame(stack);
+
+	if (stack->local) {
+		ptf_shadow_stack_assume(stack, item);
+		return DONE;
+	}
+	if (!item->to_function) {
+		if (stack->state != PTF_STACK_RUNS || stack->place == PTF_PLACE_USER) {
+			stack->state = PTF_STACK_RUNS;
+			stack->place = PTF_PLACE_KERNEL;
+			stack->resume = PTF_NO_RANGE;
+		}
+		return DONE;
+	}
+	if (stack->state == PTF_STACK_RUNS && stack->place == PTF_PLACE_USER && top &&
+	        top->function == item->to_function)
+		return DONE;
+	stack->resume = stack->state == PTF_STACK_RUNS ? stack->resume : PTF_NO_RANGE;
+	if (stack->state == PTF_STACK_RUNS && stack->place != PTF_PLACE_USER)
+		return apply_on(stack, item);
+	stack->state = PTF_STACK_RUNS;
+	stack->place = PTF_PLACE_USER;
+	return resync(stack, item);
+}
+
+static int apply_async(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	struct ptf_ip_range resume = {item->from, item->from + MAX_INSN};
+	size_t index;
+
+	if (stack->local)
+		return REFUSED;
+	if (!item->to_function)
+		return DONE;
+	if (ptf_shadow_stack_find_resume(stack, item->to, &index)) {
+		ptf_shadow_stack_fired(stack, PTF_RULE_ASYNC_RETURN);
+		return ptf_shadow_stack_leave(stack, index, item->time_ns, true);
+	}
+	if (item->mid_entry)
+		return resume_elsewhere(stack, item);
+	return enter_async(stack, item, resume);
+}
+
+void ptf_shadow_stack_assume(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	stack->resume = PTF_NO_RANGE;
+	stack->place = PTF_PLACE_USER;
+	stack->state = item->kind == PTF_FLOW_SYNC && !item->to_function ? PTF_STACK_UNKNOWN
+	                                                                 : PTF_STACK_RUNS;
+}
+
+int ptf_shadow_stack_apply(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	switch ((enum ptf_flow_kind)item->kind) {
+	case PTF_FLOW_CALL:
+		return apply_call(stack, item);
+	case PTF_FLOW_RETURN:
+		return apply_return(stack, item);
+	case PTF_FLOW_JUMP:
+		return apply_jump(stack, item);
+	case PTF_FLOW_OFF:
+		return apply_off(stack, item);
+	case PTF_FLOW_ON:
+		return apply_on(stack, item);
+	case PTF_FLOW_ASYNC:
+		return apply_async(stack, item);
+	case PTF_FLOW_SYNC:
+		return apply_sync(stack, item);
+	case PTF_FLOW_LOST:
+		stack->state = PTF_STACK_LOST;
+		return DONE;
+	case PTF_FLOW_END:
+		stack->untraced_call = item->cause == PTF_CAUSE_BRANCH;
+		return DONE;
+	case PTF_FLOW_THREAD:
+		return DONE;
+	}
+	return DONE;
+}
