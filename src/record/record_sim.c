@@ -849,13 +849,9 @@ int ptf_record_sim_check(const struct ptf_record_options *options, struct ptf_er
 
 bool ptf_record_sim_available(pid_t pid)
 {
-	char name[96];
 	uid_t uid = 0;
 
-	if (ptf_proc_info(pid, &pid, &uid, NULL) < 0)
-		return false;
-	snprintf(name, sizeof(name), PTF_SIM_SOCKET_FORMAT, (unsigned)uid, (int)pid);
-	return access(name, F_OK) == 0;
+	return ptf_proc_info(pid, &pid, &uid, NULL) == 0 && ptf_sim_client_find(pid, &uid);
 }
 
 static int attach_all(struct ptf_sim_session *s, struct ptf_error *err)

@@ -49,6 +49,24 @@ static int check_directory(uid_t uid, struct ptf_error *err)
 	return 0;
 }
 
+static bool has_socket(pid_t pid, uid_t uid)
+{
+	char name[sizeof(((struct sockaddr_un *)0)->sun_path)];
+
+	snprintf(name, sizeof(name), PTF_SIM_SOCKET_FORMAT, (unsigned)uid, (int)pid);
+	return access(name, F_OK) == 0;
+}
+
+bool ptf_sim_client_find(pid_t pid, uid_t *uid)
+{
+	if (has_socket(pid, *uid))
+		return true;
+	if (!has_socket(pid, 0))
+		return false;
+	*uid = 0;
+	return true;
+}
+
 int ptf_sim_client_connect(
         struct ptf_sim_client *client, pid_t pid, uid_t uid, struct ptf_error *err)
 {
@@ -56,6 +74,7 @@ int ptf_sim_client_connect(
 	int fd, rc;
 
 	*client = (struct ptf_sim_client){.fd = -1};
+	(void)ptf_sim_client_find(pid, &uid);
 	rc = check_directory(uid, err);
 	if (rc < 0)
 		return rc;

@@ -33,6 +33,10 @@ struct ptf_sim_msg {
 int ptf_sim_client_init(struct ptf_sim_client *client, int fd, struct ptf_error *err);
 void ptf_sim_client_release(struct ptf_sim_client *client);
 
+/* Is there a socket of the process, in the directory of the user *uid that it runs as or in that of
+ * root (a server that began as root and gave that up)? *uid becomes the directory's owner. */
+bool ptf_sim_client_find(pid_t pid, uid_t *uid);
+
 /* Connects to the simulator of a process that runs as uid. Errors: PTF_ENOENT when there is no
  * socket (not simulated, or not yet); PTF_EPERM when it belongs to somebody else. */
 int ptf_sim_client_connect(

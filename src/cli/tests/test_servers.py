@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Programs that people run: a Redis server under load, attached to and detached from, and sqlite3
-recorded from its start."""
+"""Programs that people run: a Redis and a memcached server under load, attached to and detached
+from, and sqlite3 recorded from its start."""
 
 import contextlib
 import json
@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import subprocess
+import threading
 
 import ptf_testlib as lib
 
@@ -19,7 +20,36 @@ def free_port():
         return probe.getsockname()[1]
 
 
-class Redis(lib.TestCase):
+class Server(lib.TestCase):
+    """What holds for every server that waits for its clients in epoll_wait."""
+
+    def lost_share(self, report):
+        wall = sum(t["wall_ns"] for t in report["threads"])
+        return sum(t["lost_ns"] for t in report["threads"]) / wall
+
+    def check_event_loops(self, data, least):
+        """Each thread waits at the same depth at every visit of its loop: one path, and as many
+        visits as `least` in at least one thread."""
+        paths = {}
+        for frames, calls in lib.report_folded(data, "--by", "thread", "--weight", "calls"):
+            if "epoll_wait" in frames:
+                path = tuple(frames[1 : frames.index("epoll_wait") + 1])
+                visits = paths.setdefault(frames[0], {})
+                visits[path] = visits.get(path, 0) + calls
+        self.assertTrue(paths, "no thread calls epoll_wait")
+        for thread, visits in paths.items():
+            self.assertEqual(len(visits), 1, f"{thread}: {visits}")
+        self.assertGreater(max(sum(v.values()) for v in paths.values()), least)
+
+    def check_stack_rules(self, data):
+        """No return that fits no frame: every one is explained by a rule."""
+        stats = lib.run([lib.PTFLAME, "report", "-i", data, "--stats", "-o",
+                         self.file("x.folded")]).stderr
+        found = re.search(r"^ *(\d+)  unmatched_return", stats, re.M)
+        self.assertEqual(int(found.group(1)), 0, stats)
+
+
+class Redis(Server):
     SECONDS = 2
 
     @classmethod
@@ -100,6 +130,9 @@ class Redis(lib.TestCase):
             self.assertGreater(calls["processCommand"], 0)
             self.assertLessEqual(calls["processCommand"], most)
             self.assertGreater(calls["setCommand"] + calls.get("getCommand", 0), 0)
+        self.assertLess(self.lost_share(report), 0.01)
+        self.check_event_loops(data, 20)
+        self.check_stack_rules(data)
 
     def stacks(self, stacks):
         main = [(frames, v) for frames, v in stacks if frames[0] == "redis-server"]
@@ -123,6 +156,91 @@ class Redis(lib.TestCase):
         self.assertEqual(sum(v for _, v in off), sum(t["off_ns"] for t in report["threads"]))
         calls = lib.report_folded(data, "--weight", "calls")
         self.assertEqual(sum(v for _, v in calls), sum(f["calls"] for f in report["functions"]))
+
+
+class Memcached(Server):
+    """Four worker threads; run by root it gives its rights up behind the simulator's back."""
+
+    CLIENTS = 6
+    SECONDS = 2
+
+    @classmethod
+    def setUpClass(cls):
+        lib.need_simulator()
+        lib.need_program("memcached")
+
+    @contextlib.contextmanager
+    def server(self):
+        self.port = free_port()
+        command = [lib.PTFLAME, "sim", "--", "memcached", "-u", "nobody", "-t", "4",
+                   "-l", "127.0.0.1", "-p", str(self.port)]
+        with lib.background(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL) as process:
+            def ready():
+                if process.poll() is not None:
+                    self.fail("memcached ended")
+                with contextlib.suppress(OSError):
+                    return self.stat("pid") is not None
+
+            lib.wait_until(ready, timeout=60, what="memcached to answer")
+            yield int(self.stat("pid"))
+
+    def stat(self, name):
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as client, \
+                client.makefile("rwb") as stream:
+            stream.write(b"stats\r\n")
+            stream.flush()
+            for line in iter(stream.readline, b"END\r\n"):
+                if line.split()[:2] == [b"STAT", name.encode()]:
+                    return line.split()[2].decode()
+
+    def client(self, number, stop):
+        """Sets and gets until told to stop; counts its requests."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as client, \
+                client.makefile("rwb") as stream:
+            while not stop.is_set():
+                key = b"key-%d-%d" % (number, self.requests[number] % 100)
+                stream.write(b"set %s 0 0 10\r\n0123456789\r\nget %s\r\n" % (key, key))
+                stream.flush()
+                for _ in range(4):  # STORED, VALUE, the value, END
+                    stream.readline()
+                self.requests[number] += 1
+
+    @contextlib.contextmanager
+    def load(self):
+        stop = threading.Event()
+        self.requests = [0] * self.CLIENTS
+        clients = [threading.Thread(target=self.client, args=(i, stop))
+                   for i in range(self.CLIENTS)]
+        for client in clients:
+            client.start()
+        try:
+            lib.wait_until(lambda: all(self.requests), what="load")
+            yield
+        finally:
+            stop.set()
+            for client in clients:
+                client.join()
+
+    def test_under_load(self):
+        data = self.file("memcached.data")
+        with self.server() as pid:
+            with self.load():
+                before = sum(self.requests)
+                lib.run([lib.PTFLAME, "record", "-p", str(pid), "-d", str(self.SECONDS), "-o", data],
+                        timeout=120)
+                served = sum(self.requests) - before
+        report = lib.report_json(data)
+        self.assertEqual(lib.identity_errors(report), [])
+        self.assertEqual(report["decode"]["errors"], 0)
+        self.assertLess(self.lost_share(report), 0.01)
+        names = [t["comm"] for t in report["threads"]]
+        self.assertEqual(names.count("mc-worker"), 4, names)
+        reads = {f["name"]: f["calls"] for f in report["functions"]}["read"]
+        self.assertGreater(reads, 0)
+        self.assertLess(reads, 3 * served + 100)
+        self.check_event_loops(data, 20)
+        self.check_stack_rules(data)
 
 
 SQL = """create table t(a integer primary key, b text);
