@@ -7,11 +7,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/file_map.h"
 #include "cli/commands.h"
+#include "cli/common_options.h"
 #include "perfdata/perf_reader.h"
 #include "pt/pt_packet.h"
 
@@ -34,18 +34,6 @@ static const struct argp_option options[] = {
         {0},
 };
 
-static int32_t parse_tid(struct argp_state *state, const char *text)
-{
-	char *end;
-	long value;
-
-	errno = 0;
-	value = strtol(text, &end, 10);
-	if (errno || end == text || *end || value < 0 || value > INT32_MAX)
-		argp_error(state, "--tid takes a thread id, not '%s'", text);
-	return (int32_t)value;
-}
-
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct dump_options *o = state->input;
@@ -56,7 +44,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_TID:
 		o->one_thread = true;
-		o->tid = parse_tid(state, arg);
+		o->tid = (int32_t)ptf_option_number(state, arg, "--tid", INT32_MAX);
 		return 0;
 	case OPT_RAW:
 		o->raw = true;

@@ -71,7 +71,6 @@ static int write_folded(const struct ptf_profile *profile, const struct ptf_outp
 }
 
 const struct ptf_output_format ptf_output_folded = {
-        .draws_stacks = true,
         .name = "folded",
         .endings = (const char *const[]){".folded", ".collapsed", NULL},
         .help = "one line for each stack, for flamegraph.pl and other tools",

@@ -15,8 +15,7 @@
 #include "profile/profile_view.h"
 
 struct ptf_output_options {
-	struct ptf_view_options view; /* what the formats that draw stacks show; json, which is
-	                                 always all of the profile, does not look at it */
+	struct ptf_view_options view; /* what the formats that draw stacks show */
 	bool annotate;                /* frames carry name:calls(partial),avg:ns */
 	const char *title; /* of a picture; NULL: "Wall-clock flame graph" and the like */
 	size_t top;        /* functions in a table, 0: 40 */
@@ -26,7 +25,6 @@ struct ptf_output_format {
 	const char *name;           /* what -f takes */
 	const char *const *endings; /* of file names, with the dot; ends with NULL */
 	const char *help;           /* one line */
-	bool draws_stacks;          /* looks at options->view */
 	/* Writes the profile and flushes; fails with -PTF_EIO or -PTF_ENOMEM. */
 	int (*write)(const struct ptf_profile *profile, const struct ptf_output_options *options,
 	        FILE *out, struct ptf_error *err);

@@ -251,8 +251,8 @@ static void append_subtitle(struct picture *p)
 	struct ptf_text *text = &p->text;
 
 	append_value(p, text, p->view.root->total);
-	ptf_text_printf(
-	        text, " in %zu thread%s", p->view.n_threads, p->view.n_threads == 1 ? "" : "s");
+	ptf_text_printf(text, " in %zu thread%s", p->profile->n_threads,
+	        p->profile->n_threads == 1 ? "" : "s");
 	if (window->timed) {
 		ptf_text_printf(text, ", window of ");
 		ptf_text_append_duration(text, window->end_ns - window->start_ns);
@@ -360,7 +360,6 @@ static int write_svg(const struct ptf_profile *profile, const struct ptf_output_
 }
 
 const struct ptf_output_format ptf_output_svg = {
-        .draws_stacks = true,
         .name = "svg",
         .endings = (const char *const[]){".svg", NULL},
         .help = "a flame graph to look at, with zoom and search",

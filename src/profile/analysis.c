@@ -8,12 +8,14 @@
 #include "profile/profile_builder.h"
 #include "profile/segment_worker.h"
 #include "profile/text_analysis.h"
+#include "profile/thread_filter.h"
 
 static const char DEFAULT_ENGINE[] = "libipt";
 
 struct analysis {
 	const struct ptf_analysis_options *options;
 	struct ptf_recording recording;
+	struct ptf_thread_filter filter;
 	struct ptf_profile *profile;
 	struct ptf_thread_set threads;
 	struct ptf_segment_worker *workers; /* n_workers */
@@ -45,11 +47,9 @@ static int compare_segments(const void *a, const void *b)
 	return x->number < y->number ? -1 : x->number > y->number;
 }
 
-static bool wanted(const struct analysis *a, const struct ptf_aux_segment *segment)
+static bool wanted(const struct analysis *a, const struct ptf_aux_stream *stream)
 {
-	const struct ptf_aux_stream *stream = &a->recording.streams.streams.v[segment->stream];
-
-	return !a->options->tid || stream->cpu >= 0 || stream->tid == a->options->tid;
+	return stream->cpu >= 0 || ptf_thread_filter_passes_tid(&a->filter, stream->tid);
 }
 
 /* Segments in time order over all streams, those of a stream never out of its own order. */
@@ -70,7 +70,7 @@ static int order_segments(struct analysis *a, struct ptf_error *err)
 		        (segment->start_ns == PTF_NO_TIME || segment->start_ns < floor_ns))
 			segment->start_ns = floor_ns;
 		floor_ns = segment->start_ns;
-		if (!wanted(a, segment))
+		if (!wanted(a, &streams->streams.v[segment->stream]))
 			continue;
 		a->order[a->n_order++] = segment;
 		a->total_bytes += segment->next_psb;
@@ -202,7 +202,7 @@ static int run_workers(struct analysis *a, const struct ptf_flow_engine_ops *ops
 	for (unsigned i = 0; i < a->n_workers && rc == 0; i++) {
 		if (ptf_segment_worker_init(&a->workers[i], &a->recording, ops, shared) < 0)
 			rc = no_memory(err);
-		a->workers[i].only_tid = a->options->tid;
+		a->workers[i].filter = &a->filter;
 	}
 	if (rc == 0)
 		rc = run_jobs(a, err);
@@ -264,7 +264,7 @@ static void fill_decode(struct analysis *a, const char *engine)
 	decode->errors = a->counts.errors;
 	decode->lost_bytes = a->counts.lost_bytes;
 	ptf_vec_foreach (stream, &a->recording.streams.streams) {
-		if (a->options->tid && stream->cpu < 0 && stream->tid != a->options->tid)
+		if (!wanted(a, stream))
 			continue;
 		decode->aux_bytes += stream->size;
 		decode->lost_bytes += stream->lost_bytes;
@@ -331,7 +331,7 @@ static bool fill_stats(struct analysis *a)
 
 static int fill_profile(struct analysis *a, const char *engine, struct ptf_error *err)
 {
-	int rc = ptf_thread_set_finish(&a->threads, a->profile, a->options->tid, err);
+	int rc = ptf_thread_set_finish(&a->threads, a->profile, &a->filter, err);
 
 	if (rc < 0)
 		return rc;
@@ -344,8 +344,11 @@ static int fill_profile(struct analysis *a, const char *engine, struct ptf_error
 
 static int analyse(struct analysis *a, const struct ptf_flow_engine_ops *ops, struct ptf_error *err)
 {
-	int rc = order_segments(a, err);
+	int rc = ptf_thread_filter_init(
+	        &a->filter, a->options->tid, a->options->comm, a->recording.timelines, err);
 
+	if (rc == 0)
+		rc = order_segments(a, err);
 	if (rc == 0)
 		rc = ptf_thread_set_init(
 		        &a->threads, a->recording.timelines, a->recording.timed, err);
@@ -354,6 +357,7 @@ static int analyse(struct analysis *a, const struct ptf_flow_engine_ops *ops, st
 	if (rc == 0)
 		rc = fill_profile(a, ops->name, err);
 	ptf_thread_set_release(&a->threads);
+	ptf_thread_filter_release(&a->filter);
 	ptf_engine_counts_release(&a->counts);
 	free(a->order);
 	return rc;

@@ -175,8 +175,8 @@ static bool is_empty(const struct ptf_profile_thread *thread)
 	return thread->start_ns == thread->end_ns && !thread->tree.root.children;
 }
 
-int ptf_thread_set_finish(struct ptf_thread_set *set, struct ptf_profile *profile, int32_t only_tid,
-        struct ptf_error *err)
+int ptf_thread_set_finish(struct ptf_thread_set *set, struct ptf_profile *profile,
+        const struct ptf_thread_filter *filter, struct ptf_error *err)
 {
 	size_t n;
 	const struct ptf_thread_timeline *lives = ptf_timelines_all(set->timelines, &n);
@@ -187,7 +187,7 @@ int ptf_thread_set_finish(struct ptf_thread_set *set, struct ptf_profile *profil
 	for (size_t i = 0; i < n; i++) {
 		struct ptf_profile_thread *thread = &profile->threads[profile->n_threads];
 
-		if (only_tid && lives[i].tid != only_tid)
+		if (!ptf_thread_filter_passes(filter, &lives[i]))
 			continue;
 		profile->n_threads++;
 		if (finish_life(set, profile, i, thread, err) < 0)

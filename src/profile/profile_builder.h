@@ -6,6 +6,7 @@
 #include <ptflame/error.h>
 
 #include "profile/profile.h"
+#include "profile/thread_filter.h"
 #include "sched/thread_timeline.h"
 #include "stack/stitch.h"
 
@@ -28,10 +29,9 @@ void ptf_thread_set_release(struct ptf_thread_set *set);
 struct ptf_stitch *ptf_thread_set_at(
         struct ptf_thread_set *set, int32_t tid, uint64_t time_ns, int *rc);
 
-/* Finishes all threads and moves their results into the profile (sorted by pid, tid). only_tid: 0
- * or the one thread wanted. */
-int ptf_thread_set_finish(struct ptf_thread_set *set, struct ptf_profile *profile, int32_t only_tid,
-        struct ptf_error *err);
+/* Finishes the threads that pass and moves their results into the profile (sorted by pid, tid). */
+int ptf_thread_set_finish(struct ptf_thread_set *set, struct ptf_profile *profile,
+        const struct ptf_thread_filter *filter, struct ptf_error *err);
 
 /* A profile with an empty function table; NULL when out of memory. */
 struct ptf_profile *ptf_profile_create(void);

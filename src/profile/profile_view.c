@@ -344,14 +344,9 @@ static bool add_threads(struct builder *b, const struct ptf_view_options *option
 		const struct ptf_profile_thread *thread = &b->profile->threads[i];
 		struct ptf_view_node *label;
 
-		if (options->tid && options->tid != thread->tid)
-			continue;
-		if (options->comm && strcmp(options->comm, thread->comm) != 0)
-			continue;
 		label = child(b, b->view->root, label_name(b, thread, options->by));
 		if (!label || !add_tree(b, label, &thread->tree))
 			return false;
-		b->view->n_threads++;
 	}
 	return true;
 }

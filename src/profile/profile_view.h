@@ -50,8 +50,6 @@ enum ptf_view_kind {
 struct ptf_view_options {
 	enum ptf_view_by by;
 	enum ptf_view_weight weight;
-	int32_t tid;      /* only this thread; 0: all */
-	const char *comm; /* only threads whose last name is this; NULL: all */
 };
 
 struct ptf_view_node {
@@ -76,7 +74,6 @@ struct ptf_profile_view {
 	struct ptf_view_node *root;  /* "all", in the arena */
 	enum ptf_view_weight weight; /* the one used: ptf_profile_view_weight of the options' */
 	uint64_t nodes;              /* root not counted */
-	size_t n_threads;            /* threads that passed the filter */
 };
 
 /* The weight that is drawn when `wanted` is asked for: without timing the weights in ns fall back

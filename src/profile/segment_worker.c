@@ -50,14 +50,16 @@ static int end_fragment(struct ptf_segment_worker *worker, struct ptf_segment_re
 	return -PTF_ENOMEM;
 }
 
+/* Begins the fragment of the item's thread if it is wanted. */
 static int begin_fragment(struct ptf_segment_worker *worker, const struct ptf_flow_item *item)
 {
-	const struct ptf_thread_timeline *timeline = NULL;
+	const struct ptf_thread_timeline *life =
+	        ptf_timelines_find(worker->recording->timelines, item->code, item->time_ns);
 
-	if (worker->recording->timed)
-		timeline =
-		        ptf_timelines_find(worker->recording->timelines, item->code, item->time_ns);
-	return ptf_fragment_builder_begin(&worker->builder, item->pid, item->code, timeline);
+	if (life && !ptf_thread_filter_passes(worker->filter, life))
+		return 0;
+	return ptf_fragment_builder_begin(
+	        &worker->builder, item->pid, item->code, worker->recording->timed ? life : NULL);
 }
 
 static int replay(struct ptf_segment_worker *worker, struct ptf_segment_result *result,
@@ -68,10 +70,8 @@ static int replay(struct ptf_segment_worker *worker, struct ptf_segment_result *
 
 	while ((rc = worker->ops->next(worker->engine, &item)) == 0) {
 		if (item->kind == PTF_FLOW_THREAD) {
-			bool wanted = !worker->only_tid || item->code == worker->only_tid;
-
 			rc = end_fragment(worker, result, order, segment->gap_before);
-			if (rc == 0 && wanted)
+			if (rc == 0)
 				rc = begin_fragment(worker, item);
 		} else if (worker->builder.fragment) {
 			rc = ptf_fragment_builder_add(&worker->builder, item);

@@ -4,6 +4,7 @@
 #define PTF_SEGMENT_WORKER_H
 
 #include "profile/recording.h"
+#include "profile/thread_filter.h"
 #include "stack/fragment.h"
 
 PTF_VEC_TYPEDEF(ptf_fragments, struct ptf_fragment *);
@@ -24,7 +25,7 @@ struct ptf_segment_worker {
 	struct ptf_latency_table latency; /* of calls that began and ended in one segment */
 	struct ptf_stack_rule_counts rules;
 	struct ptf_scratch scratch;
-	int32_t only_tid; /* 0: all threads */
+	const struct ptf_thread_filter *filter; /* borrowed: whose fragments are wanted */
 };
 
 /* shared: of ops->share. 0 or -PTF_ENOMEM. */

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "profile/profile_builder.h"
 #include "profile/text_analysis.h"
+#include "profile/thread_filter.h"
 #include "pt/perf_script_reader.h"
 
 /* The thread of lines that name none. */
@@ -16,6 +17,7 @@ struct text_analysis {
 	struct ptf_profile *profile;
 	const struct ptf_analysis_options *options;
 	struct ptf_timelines *timelines;
+	struct ptf_thread_filter filter;
 	struct ptf_thread_set threads;
 	struct ptf_perf_script_counts counts;
 };
@@ -73,7 +75,7 @@ static int replay_item(
 	struct ptf_stitch *stitch;
 	int rc;
 
-	if (item->tid <= 0 || (a->options->tid && item->tid != a->options->tid))
+	if (item->tid <= 0 || !ptf_thread_filter_passes_tid(&a->filter, item->tid))
 		return 0;
 	stitch = ptf_thread_set_at(&a->threads, item->tid, item->item.time_ns, &rc);
 	if (stitch)
@@ -135,11 +137,14 @@ static int analyse(struct text_analysis *a, struct ptf_error *err)
 	if (rc == 0)
 		rc = ptf_timelines_freeze(a->timelines, a->counts.first_ns, a->counts.last_ns, err);
 	if (rc == 0)
+		rc = ptf_thread_filter_init(
+		        &a->filter, a->options->tid, a->options->comm, a->timelines, err);
+	if (rc == 0)
 		rc = ptf_thread_set_init(&a->threads, a->timelines, a->counts.has_time, err);
 	if (rc == 0)
 		rc = read_items(a, replay_item, err);
 	if (rc == 0)
-		rc = ptf_thread_set_finish(&a->threads, a->profile, a->options->tid, err);
+		rc = ptf_thread_set_finish(&a->threads, a->profile, &a->filter, err);
 	if (rc < 0)
 		return rc;
 	fill_profile(a);
@@ -159,6 +164,7 @@ int ptf_text_analysis_run(struct ptf_profile *profile, const struct ptf_analysis
 		return ptf_error_set(err, PTF_ENOMEM, "out of memory");
 	rc = analyse(&a, err);
 	ptf_thread_set_release(&a.threads);
+	ptf_thread_filter_release(&a.filter);
 	ptf_timelines_destroy(a.timelines);
 	return rc;
 }

@@ -83,11 +83,11 @@ static void folded_counts_calls_of_exactly_a_path(void **state)
 static void folded_annotates_frames(void **state)
 {
 	struct ptf_profile *profile = sample_profile_full();
-	struct ptf_output_options options = {.view = {.tid = 100}, .annotate = true};
+	struct ptf_output_options options = {.view = {.by = PTF_BY_THREAD}, .annotate = true};
 	char *text = write_to_memory(&ptf_output_folded, profile, options, NULL);
 
-	assert_non_null(strstr(text, "\nkv:node;main:1(1),avg:- 7\n"));
-	assert_non_null(strstr(text, "\nkv:node;main:1(1),avg:-;serve:3(0),avg:400 1200\n"));
+	assert_non_null(strstr(text, "\nkv:node-100/100;main:1(1),avg:- 7\n"));
+	assert_non_null(strstr(text, "\nkv:node-100/100;main:1(1),avg:-;serve:3(0),avg:400 1200\n"));
 	assert_non_null(strstr(text, ";__libc_read:0(0),avg:-;syscall:read_[k] 102\n"));
 	free(text);
 	ptf_profile_destroy(profile);

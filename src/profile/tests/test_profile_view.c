@@ -77,7 +77,6 @@ static void totals_add_up_and_children_are_sorted(void **state)
 	}
 	assert_int_equal(nodes, view.nodes);
 	assert_int_equal(selfs, view.root->total);
-	assert_int_equal(view.n_threads, 3);
 	ptf_profile_view_release(&view);
 	ptf_profile_destroy(profile);
 }
@@ -216,25 +215,6 @@ static void labels_group_threads(void **state)
 	ptf_profile_destroy(profile);
 }
 
-static void filters_choose_threads(void **state)
-{
-	struct ptf_profile *profile = sample_profile_full();
-	struct ptf_profile_view view = make_view(profile, (struct ptf_view_options){.tid = 200});
-
-	assert_int_equal(view.root->total, 13);
-	assert_int_equal(view.n_threads, 1);
-	ptf_profile_view_release(&view);
-	view = make_view(profile, (struct ptf_view_options){.comm = "io\nthd"});
-	assert_int_equal(view.root->total, 21 + 22 + 23);
-	ptf_profile_view_release(&view);
-	view = make_view(profile, (struct ptf_view_options){.comm = "nobody"});
-	assert_int_equal(view.root->total, 0);
-	assert_int_equal(view.n_threads, 0);
-	assert_null(view.root->children);
-	ptf_profile_view_release(&view);
-	ptf_profile_destroy(profile);
-}
-
 /* Two static functions of one name: one frame, since a reader of the picture cannot tell them
  * apart. */
 static void same_names_share_a_frame(void **state)
@@ -332,7 +312,6 @@ int main(void)
 	        cmocka_unit_test(times_without_timing_are_instructions),
 	        cmocka_unit_test(without_switches_kernel_time_may_be_off),
 	        cmocka_unit_test(labels_group_threads),
-	        cmocka_unit_test(filters_choose_threads),
 	        cmocka_unit_test(same_names_share_a_frame),
 	        cmocka_unit_test(a_million_frames_need_no_stack),
 	        cmocka_unit_test(system_calls_are_named_after_their_wrappers),
