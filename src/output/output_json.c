@@ -118,30 +118,65 @@ static json_t *thread_json(const struct ptf_profile_thread *thread, bool timed)
 }
 
 /* Latencies are null where no call was timed, the percentiles as much as the extremes. */
-static void set_latency(struct object *object, const struct ptf_latency *latency, bool timed)
-{
-	static const struct {
-		const char *key;
-		double share;
-	} percentiles[] = {{"p50_ns", 0.5}, {"p90_ns", 0.9}, {"p99_ns", 0.99}, {"p999_ns", 0.999}};
-	bool known = timed && latency && latency->count;
+static const struct {
+	const char *name;
+	double share;
+} percentiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}};
 
-	set_maybe(object, "min_ns", known, known ? latency->min_ns : 0);
-	set_maybe(object, "avg_ns", known, known ? ptf_mean(latency->sum_ns, latency->count) : 0);
-	for (size_t i = 0; i < sizeof(percentiles) / sizeof(*percentiles); i++)
-		set_maybe(object, percentiles[i].key, known,
-		        known ? ptf_latency_percentile(latency, percentiles[i].share) : 0);
-	set_maybe(object, "max_ns", known, known ? latency->max_ns : 0);
+enum { PERCENTILES = sizeof(percentiles) / sizeof(*percentiles) };
+
+static void set_part(
+        struct object *object, const struct ptf_call_times *times, unsigned part, bool known)
+{
+	static const char *const names[PTF_PARTS] = {"on", "kernel", "off"};
+	uint64_t sum = ptf_call_times_sum(times, (enum ptf_time_part)part);
+	char key[32];
+
+	snprintf(key, sizeof(key), "avg_%s_ns", names[part]);
+	set_maybe(object, key, known, ptf_mean(sum, times->total.count));
+	for (size_t i = 0; i < PERCENTILES; i++) {
+		snprintf(key, sizeof(key), "%s_%s_ns", percentiles[i].name, names[part]);
+		set_maybe(object, key, known,
+		        ptf_call_times_percentile(
+		                times, (enum ptf_time_part)part, percentiles[i].share));
+	}
+}
+
+static void set_times(struct object *object, const struct ptf_call_times *times, bool timed)
+{
+	const struct ptf_latency *total = &times->total;
+	bool known = timed && total->count;
+	char key[16];
+
+	set_maybe(object, "min_ns", known, total->min_ns);
+	set_maybe(object, "avg_ns", known, ptf_latency_mean(total));
+	for (size_t i = 0; i < PERCENTILES; i++) {
+		snprintf(key, sizeof(key), "%s_ns", percentiles[i].name);
+		set_maybe(object, key, known, ptf_latency_percentile(total, percentiles[i].share));
+	}
+	set_maybe(object, "max_ns", known, total->max_ns);
+	for (unsigned part = 0; part < PTF_PARTS; part++)
+		set_part(object, times, part, known);
+}
+
+/* "on_self_ns" and so on. */
+static void set_states(
+        struct object *object, const char *what, const uint64_t states[PTF_STATES], bool timed)
+{
+	static const char *const names[PTF_STATES] = {"on", "kernel", "off", "lost"};
+	char key[32];
+
+	for (unsigned i = 0; i < PTF_STATES; i++) {
+		snprintf(key, sizeof(key), "%s_%s_ns", names[i], what);
+		set_maybe(object, key, timed, states[i]);
+	}
 }
 
 static json_t *function_json(const struct ptf_profile_function *f, bool timed)
 {
 	struct object object = make_object();
 	char address[2 + 16 + 1];
-	uint64_t self = 0;
 
-	for (unsigned i = 0; i < PTF_STATES; i++)
-		self += f->self[i];
 	snprintf(address, sizeof(address), "0x%" PRIx64, f->function->address);
 	set_text(&object, "name", f->function->name);
 	set_text(&object, "module", f->function->module);
@@ -149,15 +184,13 @@ static json_t *function_json(const struct ptf_profile_function *f, bool timed)
 	set_int(&object, "calls", f->calls);
 	set_int(&object, "jump_calls", f->jump_calls);
 	set_int(&object, "partial_calls", f->partial_calls);
-	set_int(&object, "timed_calls", f->timed_calls);
+	set_int(&object, "timed_calls", f->times.total.count);
 	set_int(&object, "instructions", f->insns);
-	set_maybe(&object, "self_ns", timed, self);
-	set_maybe(&object, "total_ns", timed, f->total_ns);
-	set_maybe(&object, "on_self_ns", timed, f->self[PTF_STATE_ON]);
-	set_maybe(&object, "kernel_self_ns", timed, f->self[PTF_STATE_KERNEL]);
-	set_maybe(&object, "off_self_ns", timed, f->self[PTF_STATE_OFF]);
-	set_maybe(&object, "lost_self_ns", timed, f->self[PTF_STATE_LOST]);
-	set_latency(&object, f->latency, timed);
+	set_maybe(&object, "self_ns", timed, ptf_states_sum(f->self));
+	set_maybe(&object, "total_ns", timed, ptf_states_sum(f->total));
+	set_states(&object, "self", f->self, timed);
+	set_states(&object, "total", f->total, timed);
+	set_times(&object, &f->times, timed);
 	return finish(&object);
 }
 
@@ -178,19 +211,22 @@ static json_t *threads_json(const struct ptf_profile *profile)
 
 static json_t *functions_json(const struct ptf_profile *profile)
 {
-	size_t n = 0;
-	struct ptf_profile_function *functions = ptf_profile_functions(profile, &n);
-	json_t *array = functions ? json_array() : NULL;
+	struct ptf_profile_functions functions;
+	json_t *array = json_array();
 
-	for (size_t i = 0; array && i < n; i++) {
-		json_t *item = function_json(&functions[i], profile->window.timed);
+	if (!ptf_profile_functions_init(&functions, profile)) {
+		json_decref(array);
+		return NULL;
+	}
+	for (size_t i = 0; array && i < functions.n; i++) {
+		json_t *item = function_json(&functions.v[i], profile->window.timed);
 
 		if (!item || json_array_append_new(array, item) != 0) {
 			json_decref(array);
 			array = NULL;
 		}
 	}
-	free(functions);
+	ptf_profile_functions_release(&functions);
 	return array;
 }
 

@@ -105,9 +105,11 @@ static void append_calls(struct ptf_text *text, const struct ptf_view_node *node
 		ptf_text_printf(text, ", partial ");
 		ptf_text_append_grouped(text, node->partial_calls);
 	}
-	if (node->timed_calls) {
+	if (node->times.total.count) {
 		ptf_text_printf(text, ", avg ");
-		ptf_text_append_grouped(text, ptf_mean(node->timed_ns, node->timed_calls));
+		ptf_text_append_grouped(text, ptf_latency_mean(&node->times.total));
+		ptf_text_printf(text, " ns, p99 ");
+		ptf_text_append_grouped(text, ptf_latency_percentile(&node->times.total, 0.99));
 		ptf_text_printf(text, " ns");
 	}
 }

@@ -38,15 +38,6 @@ static void put_share(FILE *out, uint64_t value, uint64_t whole)
 	fprintf(out, "%6.2f%% ", whole ? 100.0 * (double)value / (double)whole : 0.0);
 }
 
-static uint64_t sum_states(const uint64_t states[PTF_STATES])
-{
-	uint64_t sum = 0;
-
-	for (unsigned i = 0; i < PTF_STATES; i++)
-		sum += states[i];
-	return sum;
-}
-
 static void write_summary(const struct ptf_profile *profile, FILE *out, struct ptf_text *cell)
 {
 	static const char *const names[PTF_STATES] = {"on", "kernel", "off", "lost"};
@@ -63,7 +54,7 @@ static void write_summary(const struct ptf_profile *profile, FILE *out, struct p
 		ptf_text_clear(cell);
 	}
 	if (profile->window.timed) {
-		ptf_text_append_duration(cell, sum_states(states));
+		ptf_text_append_duration(cell, ptf_states_sum(states));
 		fprintf(out, " = wall %s", ptf_text_string(cell));
 		ptf_text_clear(cell);
 	}
@@ -78,16 +69,16 @@ static void write_summary(const struct ptf_profile *profile, FILE *out, struct p
 static void write_function(const struct ptf_profile_function *f, uint64_t whole, bool timed,
         FILE *out, struct ptf_text *cell)
 {
-	const struct ptf_latency *latency = f->latency && f->latency->count ? f->latency : NULL;
-	bool known = timed && latency;
+	const struct ptf_latency *latency = &f->times.total;
+	bool known = timed && latency->count;
 
-	put_share(out, timed ? sum_states(f->self) : f->insns, whole);
-	put_time(out, cell, timed, sum_states(f->self));
-	put_time(out, cell, timed, f->total_ns);
+	put_share(out, timed ? ptf_states_sum(f->self) : f->insns, whole);
+	put_time(out, cell, timed, ptf_states_sum(f->self));
+	put_time(out, cell, timed, ptf_states_sum(f->total));
 	put_count(out, cell, f->insns);
 	put_count(out, cell, f->calls);
-	put_time(out, cell, known, known ? ptf_mean(latency->sum_ns, latency->count) : 0);
-	put_time(out, cell, known, known ? ptf_latency_percentile(latency, 0.99) : 0);
+	put_time(out, cell, known, ptf_latency_mean(latency));
+	put_time(out, cell, known, ptf_latency_percentile(latency, 0.99));
 	ptf_text_append_clean(cell, f->function->name);
 	fprintf(out, "%s\n", ptf_text_string(cell));
 	ptf_text_clear(cell);
@@ -98,22 +89,22 @@ static int write_table(const struct ptf_profile *profile, const struct ptf_outpu
 {
 	struct ptf_text cell = {0};
 	bool timed = profile->window.timed, failed;
-	size_t n = 0, top = options->top ? options->top : DEFAULT_TOP;
-	struct ptf_profile_function *functions = ptf_profile_functions(profile, &n);
+	size_t top = options->top ? options->top : DEFAULT_TOP;
+	struct ptf_profile_functions functions;
 	uint64_t whole = 0;
 
-	if (!functions)
+	if (!ptf_profile_functions_init(&functions, profile))
 		return ptf_output_finish(out, false, err);
 	write_summary(profile, out, &cell);
 	fprintf(out, "%7s %9s %9s %15s %15s %9s %9s %s\n", "self", "self", "total", "instructions",
 	        "calls", "avg", "p99", "function");
-	for (size_t i = 0; i < n; i++)
-		whole += timed ? sum_states(functions[i].self) : functions[i].insns;
-	for (size_t i = 0; i < n && i < top; i++)
-		write_function(&functions[i], whole, timed, out, &cell);
-	if (n > top)
-		fprintf(out, "(%zu more functions)\n", n - top);
-	free(functions);
+	for (size_t i = 0; i < functions.n; i++)
+		whole += timed ? ptf_states_sum(functions.v[i].self) : functions.v[i].insns;
+	for (size_t i = 0; i < functions.n && i < top; i++)
+		write_function(&functions.v[i], whole, timed, out, &cell);
+	if (functions.n > top)
+		fprintf(out, "(%zu more functions)\n", functions.n - top);
+	ptf_profile_functions_release(&functions);
 	failed = cell.failed;
 	ptf_text_release(&cell);
 	return ptf_output_finish(out, !failed, err);

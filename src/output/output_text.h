@@ -54,12 +54,6 @@ void ptf_text_append_grouped(struct ptf_text *text, uint64_t value);
 /* Appends a duration for reading: "812 ns", "1.25 us", "34.1 ms", "2.07 s". */
 void ptf_text_append_duration(struct ptf_text *text, uint64_t ns);
 
-/* sum / count to the nearest integer; 0 without a count. */
-static inline uint64_t ptf_mean(uint64_t sum, uint64_t count)
-{
-	return count ? sum / count + (sum % count >= count - count / 2) : 0;
-}
-
 /* One line about the recording for the outputs that have room for it: "simulated Intel PT, CPU
  * time 9.8 times native", "no context-switch events: ...", "no timing: ...". Appends nothing when
  * nothing is special; parts are separated by "; ". */

@@ -181,8 +181,7 @@ static bool collect(struct analysis *a)
 	for (unsigned i = 0; i < a->n_workers; i++) {
 		struct ptf_segment_worker *worker = &a->workers[i];
 
-		if (!ptf_engine_counts_add(&a->counts, worker->ops->counts(worker->engine)) ||
-		        !ptf_latency_table_merge(&a->profile->latency, &worker->latency))
+		if (!ptf_engine_counts_add(&a->counts, worker->ops->counts(worker->engine)))
 			return false;
 		for (unsigned rule = 0; rule < PTF_RULES; rule++)
 			a->threads.rules.fired[rule] += worker->rules.fired[rule];
@@ -335,8 +334,6 @@ static int fill_profile(struct analysis *a, const char *engine, struct ptf_error
 
 	if (rc < 0)
 		return rc;
-	if (!ptf_latency_table_merge(&a->profile->latency, &a->threads.latency))
-		return no_memory(err);
 	fill_window(a);
 	fill_decode(a, engine);
 	return fill_missing(a) && fill_stats(a) ? 0 : no_memory(err);

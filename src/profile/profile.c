@@ -11,55 +11,58 @@ void ptf_profile_destroy(struct ptf_profile *profile)
 		return;
 	for (size_t i = 0; i < profile->n_threads; i++)
 		ptf_call_tree_release(&profile->threads[i].tree);
-	ptf_latency_table_release(&profile->latency);
 	ptf_function_table_destroy(profile->functions);
 	ptf_arena_release(&profile->arena);
 	free(profile);
 }
 
-/* Sums over the trees while they are walked depth first. */
-struct summing {
-	struct ptf_profile_function *by_id; /* function NULL: does not occur */
-	uint32_t *on_path;                  /* frames of the function on the current path */
-	PTF_VEC(uint64_t) open;             /* ns in the subtree so far, for each open node */
+/* ns by state in a subtree. */
+struct open_sum {
+	uint64_t states[PTF_STATES];
 };
 
-static uint64_t node_self(struct ptf_profile_function *sum, const struct ptf_call_node *node)
-{
-	uint64_t states[PTF_STATES], ns = 0;
+/* Sums over the trees while they are walked depth first. */
+struct summing {
+	struct ptf_arena *arena;
+	struct ptf_profile_function *by_id; /* function NULL: does not occur */
+	uint32_t *on_path;                  /* frames of the function on the current path */
+	PTF_VEC(struct open_sum) open;      /* so far, for each open node */
+};
 
-	ptf_call_node_states(node, states);
-	for (unsigned i = 0; i < PTF_STATES; i++) {
-		sum->self[i] += states[i];
-		ns += states[i];
-	}
-	return ns;
+static void add_states(uint64_t sum[PTF_STATES], const uint64_t states[PTF_STATES])
+{
+	for (unsigned i = 0; i < PTF_STATES; i++)
+		sum[i] += states[i];
 }
 
 static bool open_node(
         struct summing *sums, const struct ptf_function *function, const struct ptf_call_node *node)
 {
 	struct ptf_profile_function *sum = &sums->by_id[function->id];
+	struct open_sum self;
 
 	sum->function = function;
 	sum->calls += node->calls;
 	sum->jump_calls += node->jump_calls;
 	sum->partial_calls += node->partial_calls;
-	sum->timed_calls += node->timed_calls;
 	sum->insns += node->insns;
+	if (node->times && !ptf_call_times_merge(&sum->times, sums->arena, node->times))
+		return false;
+	ptf_call_node_states(node, self.states);
+	add_states(sum->self, self.states);
 	sums->on_path[function->id]++;
-	return ptf_vec_push(&sums->open, node_self(sum, node));
+	return ptf_vec_push(&sums->open, self);
 }
 
 /* Leaves the innermost open node, which is `function`'s. */
 static void close_node(struct summing *sums, const struct ptf_function *function)
 {
-	uint64_t ns = sums->open.v[--sums->open.n];
+	struct open_sum sum = sums->open.v[--sums->open.n];
 
 	if (--sums->on_path[function->id] == 0)
-		sums->by_id[function->id].total_ns += ns;
+		add_states(sums->by_id[function->id].total, sum.states);
 	if (sums->open.n)
-		sums->open.v[sums->open.n - 1] += ns;
+		add_states(sums->open.v[sums->open.n - 1].states, sum.states);
 }
 
 static bool has_self(const struct ptf_call_node *node)
@@ -93,11 +96,6 @@ static bool sum_tree(
 	return true;
 }
 
-static uint64_t self_ns(const struct ptf_profile_function *f)
-{
-	return f->self[0] + f->self[1] + f->self[2] + f->self[3];
-}
-
 static int compare_u64(uint64_t a, uint64_t b)
 {
 	return a > b ? -1 : a < b;
@@ -106,7 +104,7 @@ static int compare_u64(uint64_t a, uint64_t b)
 static int compare_functions(const void *a, const void *b)
 {
 	const struct ptf_profile_function *x = a, *y = b;
-	int order = compare_u64(self_ns(x), self_ns(y));
+	int order = compare_u64(ptf_states_sum(x->self), ptf_states_sum(y->self));
 
 	if (!order)
 		order = compare_u64(x->insns, y->insns);
@@ -119,32 +117,28 @@ static int compare_functions(const void *a, const void *b)
 	return order ? order : -compare_u64(x->function->address, y->function->address);
 }
 
-/* Keeps the functions that occur, with their latencies. */
-static size_t pack(
-        const struct ptf_profile *profile, struct ptf_profile_function *functions, uint32_t count)
+/* Keeps the functions that occur; returns how many. */
+static size_t pack(struct ptf_profile_function *functions, uint32_t count)
 {
 	size_t kept = 0;
 
 	for (uint32_t id = 0; id < count; id++) {
-		struct ptf_profile_function f = functions[id];
-
-		if (!f.function)
-			continue;
-		if (id < profile->latency.count)
-			f.latency = profile->latency.by_function[id];
-		functions[kept++] = f;
+		if (functions[id].function)
+			functions[kept++] = functions[id];
 	}
 	return kept;
 }
 
-struct ptf_profile_function *ptf_profile_functions(const struct ptf_profile *profile, size_t *n)
+bool ptf_profile_functions_init(
+        struct ptf_profile_functions *functions, const struct ptf_profile *profile)
 {
 	uint32_t count = ptf_function_table_count(profile->functions);
-	struct summing sums = {0};
+	struct summing sums = {.arena = &functions->arena};
 	bool ok;
 
-	*n = 0;
-	sums.by_id = calloc(count, sizeof(*sums.by_id));
+	*functions = (struct ptf_profile_functions){0};
+	functions->v = calloc(count, sizeof(*functions->v));
+	sums.by_id = functions->v;
 	sums.on_path = calloc(count, sizeof(*sums.on_path));
 	ok = sums.by_id && sums.on_path;
 	for (size_t i = 0; i < profile->n_threads && ok; i++)
@@ -153,10 +147,17 @@ struct ptf_profile_function *ptf_profile_functions(const struct ptf_profile *pro
 	free(sums.on_path);
 	ptf_vec_release(&sums.open);
 	if (!ok) {
-		free(sums.by_id);
-		return NULL;
+		ptf_profile_functions_release(functions);
+		return false;
 	}
-	*n = pack(profile, sums.by_id, count);
-	qsort(sums.by_id, *n, sizeof(*sums.by_id), compare_functions);
-	return sums.by_id;
+	functions->n = pack(functions->v, count);
+	qsort(functions->v, functions->n, sizeof(*functions->v), compare_functions);
+	return true;
+}
+
+void ptf_profile_functions_release(struct ptf_profile_functions *functions)
+{
+	ptf_arena_release(&functions->arena);
+	free(functions->v);
+	*functions = (struct ptf_profile_functions){0};
 }

@@ -13,7 +13,6 @@
 
 #include "base/arena.h"
 #include "stack/call_tree.h"
-#include "stack/latency.h"
 #include "symbol/function_table.h"
 
 struct ptf_profile_window {
@@ -63,7 +62,6 @@ struct ptf_profile {
 	struct ptf_profile_thread *threads; /* by pid, tid */
 	size_t n_threads;
 	struct ptf_function_table *functions; /* owned */
-	struct ptf_latency_table latency;     /* by function id */
 	struct ptf_profile_stat *stats;
 	size_t n_stats;
 	struct ptf_profile_missing *missing;
@@ -75,15 +73,30 @@ void ptf_profile_destroy(struct ptf_profile *profile);
 /* Totals of one function over all threads (of a pid/tid filter applied when decoding). */
 struct ptf_profile_function {
 	const struct ptf_function *function;
-	uint64_t calls, jump_calls, partial_calls, timed_calls, insns;
-	uint64_t self[PTF_STATES]; /* ns with this function on top */
-	uint64_t total_ns;         /* ns with it anywhere on the stack, recursion counted once */
-	const struct ptf_latency *latency; /* or NULL */
+	uint64_t calls, jump_calls, partial_calls, insns;
+	uint64_t self[PTF_STATES];   /* ns with this function on top */
+	uint64_t total[PTF_STATES];  /* ns with it anywhere on the stack, recursion counted once */
+	struct ptf_call_times times; /* of the calls with entry and exit seen and timed */
+};
+
+struct ptf_profile_functions {
+	struct ptf_arena arena;         /* of the latencies */
+	struct ptf_profile_function *v; /* owned, n entries */
+	size_t n;
 };
 
 /* One entry for each function that occurs in a tree, sorted by self time (then instructions,
- * calls, name, address) descending. The time of empty stacks is the entry of [unknown]. The array
- * is malloc'ed, *n entries; NULL when out of memory. */
-struct ptf_profile_function *ptf_profile_functions(const struct ptf_profile *profile, size_t *n);
+ * calls, name, address) descending. The time of empty stacks is the entry of [unknown]. False: out
+ * of memory, nothing to release. */
+bool ptf_profile_functions_init(
+        struct ptf_profile_functions *functions, const struct ptf_profile *profile);
+void ptf_profile_functions_release(struct ptf_profile_functions *functions);
+
+/* Sum of ns by state. */
+static inline uint64_t ptf_states_sum(const uint64_t states[PTF_STATES])
+{
+	return states[PTF_STATE_ON] + states[PTF_STATE_KERNEL] + states[PTF_STATE_OFF] +
+	       states[PTF_STATE_LOST];
+}
 
 #endif

@@ -74,7 +74,6 @@ void ptf_thread_set_release(struct ptf_thread_set *set)
 	}
 	free(set->stitches);
 	free(set->used);
-	ptf_latency_table_release(&set->latency);
 	*set = (struct ptf_thread_set){0};
 }
 
@@ -86,8 +85,8 @@ static int begin_life(struct ptf_thread_set *set, size_t index)
 	if (set->used[index])
 		return 0;
 	set->used[index] = true;
-	return ptf_stitch_init(&set->stitches[index], set->timed ? &lives[index] : NULL,
-	        &set->latency, &set->rules);
+	return ptf_stitch_init(
+	        &set->stitches[index], set->timed ? &lives[index] : NULL, &set->rules);
 }
 
 struct ptf_stitch *ptf_thread_set_at(

@@ -17,7 +17,6 @@ struct ptf_thread_set {
 	bool *used;                  /* owned: the stitch was initialised */
 	size_t n;
 	bool timed;
-	struct ptf_latency_table latency; /* of calls that ended while stitching */
 	struct ptf_stack_rule_counts rules;
 };
 

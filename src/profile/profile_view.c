@@ -252,12 +252,12 @@ static bool add_node(
 {
 	node->calls += from->calls;
 	node->partial_calls += from->partial_calls;
-	node->timed_calls += from->timed_calls;
-	node->timed_ns += from->timed_ns;
 	if (b->view->weight == PTF_WEIGHT_CALLS)
 		node->self += from->calls;
 	if (b->view->weight == PTF_WEIGHT_INSNS)
 		node->self += from->insns;
+	if (from->times && !ptf_call_times_merge(&node->times, &b->view->arena, from->times))
+		return false;
 	return add_times(b, node, from);
 }
 

@@ -60,13 +60,12 @@ struct ptf_view_node {
 	struct ptf_view_node *children;      /* by name, then kind */
 	struct ptf_view_node *sibling;       /* next child of the same parent */
 	enum ptf_view_kind kind;
-	uint64_t self;          /* in the view's weight */
-	uint64_t total;         /* with everything below */
-	uint64_t calls;         /* entries seen on this path */
-	uint64_t partial_calls; /* frames whose entry or exit was not seen */
-	uint64_t timed_calls;   /* frames with both seen and timed */
-	uint64_t timed_ns;      /* sum of their durations, callees included */
-	uint64_t order;         /* for internal use: number in order of making, the root's is 0 */
+	uint64_t self;               /* in the view's weight */
+	uint64_t total;              /* with everything below */
+	uint64_t calls;              /* entries seen on this path */
+	uint64_t partial_calls;      /* frames whose entry or exit was not seen */
+	struct ptf_call_times times; /* of frames with both seen and timed, callees included */
+	uint64_t order; /* for internal use: number in order of making, the root's is 0 */
 };
 
 struct ptf_profile_view {

@@ -18,7 +18,7 @@ int ptf_segment_worker_init(struct ptf_segment_worker *worker,
 {
 	*worker = (struct ptf_segment_worker){.recording = recording, .ops = ops};
 	worker->engine = ops->create(shared);
-	ptf_fragment_builder_init(&worker->builder, &worker->latency, &worker->rules);
+	ptf_fragment_builder_init(&worker->builder, &worker->rules);
 	return worker->engine ? 0 : -PTF_ENOMEM;
 }
 
@@ -27,7 +27,6 @@ void ptf_segment_worker_release(struct ptf_segment_worker *worker)
 	if (worker->ops)
 		worker->ops->destroy(worker->engine);
 	ptf_fragment_builder_release(&worker->builder);
-	ptf_latency_table_release(&worker->latency);
 	free(worker->scratch.bytes);
 	*worker = (struct ptf_segment_worker){0};
 }

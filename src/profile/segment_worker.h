@@ -22,7 +22,6 @@ struct ptf_segment_worker {
 	const struct ptf_flow_engine_ops *ops;
 	struct ptf_flow_engine *engine; /* owned */
 	struct ptf_fragment_builder builder;
-	struct ptf_latency_table latency; /* of calls that began and ended in one segment */
 	struct ptf_stack_rule_counts rules;
 	struct ptf_scratch scratch;
 	const struct ptf_thread_filter *filter; /* borrowed: whose fragments are wanted */

@@ -148,7 +148,7 @@ static int analyse(struct text_analysis *a, struct ptf_error *err)
 	if (rc < 0)
 		return rc;
 	fill_profile(a);
-	if (!fill_stats(a) || !ptf_latency_table_merge(&a->profile->latency, &a->threads.latency))
+	if (!fill_stats(a))
 		return ptf_error_set(err, PTF_ENOMEM, "out of memory");
 	return 0;
 }

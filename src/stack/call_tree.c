@@ -59,6 +59,19 @@ bool ptf_call_tree_add_time(
 	return true;
 }
 
+static bool make_times(struct ptf_call_tree *tree, struct ptf_call_node *node)
+{
+	if (!node->times)
+		node->times = ptf_arena_alloc(&tree->arena, sizeof(*node->times));
+	return node->times != NULL;
+}
+
+bool ptf_call_tree_add_call(
+        struct ptf_call_tree *tree, struct ptf_call_node *node, const struct ptf_time_parts *call)
+{
+	return make_times(tree, node) && ptf_call_times_add(node->times, &tree->arena, call);
+}
+
 void ptf_call_node_states(const struct ptf_call_node *node, uint64_t states[PTF_STATES])
 {
 	for (unsigned i = 0; i < PTF_STATES; i++)
@@ -74,15 +87,14 @@ static bool add_counts(
 	node->calls += source->calls;
 	node->jump_calls += source->jump_calls;
 	node->partial_calls += source->partial_calls;
-	node->timed_calls += source->timed_calls;
-	node->timed_ns += source->timed_ns;
 	node->insns += source->insns;
 	node->on_ns += source->on_ns;
 	for (unsigned i = PTF_TIME_ON + 1; source->other_ns && i < PTF_TIME_CLASSES; i++) {
 		if (!ptf_call_tree_add_time(tree, node, i, source->other_ns[i]))
 			return false;
 	}
-	return true;
+	return !source->times || (make_times(tree, node) && ptf_call_times_merge(node->times,
+	                                                            &tree->arena, source->times));
 }
 
 bool ptf_call_tree_merge(

@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "sched/time_class.h"
+#include "stack/call_times.h"
 #include "symbol/function_table.h"
 
 struct ptf_call_node {
@@ -23,11 +24,11 @@ struct ptf_call_node {
 	uint64_t calls;                      /* entries seen on this path */
 	uint64_t jump_calls;                 /* of these, by a jump or asynchronously */
 	uint64_t partial_calls;              /* frames whose entry or exit was not seen */
-	uint64_t timed_calls;                /* frames with both seen and timed */
-	uint64_t timed_ns;                   /* sum of their durations, callees included */
 	uint64_t insns;                      /* instructions retired with this node on top */
 	uint64_t on_ns;                      /* time of class PTF_TIME_ON with this node on top */
 	uint64_t *other_ns; /* by enum ptf_time_class ([PTF_TIME_ON] is 0), or NULL: all 0 */
+	struct ptf_call_times *times; /* durations of the frames with both seen and timed, callees
+	                               * included; NULL: none. In the tree's arena, as other_ns */
 };
 
 struct ptf_call_tree {
@@ -46,6 +47,16 @@ struct ptf_call_node *ptf_call_tree_child(struct ptf_call_tree *tree, struct ptf
 /* Adds ns of a class to a node; false when out of memory. */
 bool ptf_call_tree_add_time(
         struct ptf_call_tree *tree, struct ptf_call_node *node, unsigned time_class, uint64_t ns);
+
+/* Adds a call, entry and exit seen and timed, to a node; false when out of memory. */
+bool ptf_call_tree_add_call(
+        struct ptf_call_tree *tree, struct ptf_call_node *node, const struct ptf_time_parts *call);
+
+/* How many frames of this node had both ends seen and timed. */
+static inline uint64_t ptf_call_node_timed_calls(const struct ptf_call_node *node)
+{
+	return node->times ? node->times->total.count : 0;
+}
 
 /* ns of a class at this node. */
 static inline uint64_t ptf_call_node_time(const struct ptf_call_node *node, unsigned time_class)

@@ -17,10 +17,10 @@ void ptf_fragment_destroy(struct ptf_fragment *fragment)
 	free(fragment);
 }
 
-void ptf_fragment_builder_init(struct ptf_fragment_builder *builder,
-        struct ptf_latency_table *latency, struct ptf_stack_rule_counts *rules)
+void ptf_fragment_builder_init(
+        struct ptf_fragment_builder *builder, struct ptf_stack_rule_counts *rules)
 {
-	*builder = (struct ptf_fragment_builder){.latency = latency, .rules = rules};
+	*builder = (struct ptf_fragment_builder){.rules = rules};
 }
 
 void ptf_fragment_builder_release(struct ptf_fragment_builder *builder)
@@ -59,6 +59,7 @@ static int seal_piece(struct ptf_fragment_builder *builder)
 	piece->place = stack->place;
 	piece->resume = stack->resume;
 	piece->untraced_call = stack->untraced_call;
+	piece->booked = stack->booked;
 	piece->now_ns = stack->state == PTF_STACK_UNKNOWN ? PTF_NO_TIME : stack->now_ns;
 	piece->from_ns = stack->from_ns != PTF_NO_TIME ? stack->from_ns : piece->now_ns;
 	return 0;
@@ -84,7 +85,6 @@ int ptf_fragment_builder_begin(struct ptf_fragment_builder *builder, int32_t pid
 	        .now_ns = PTF_NO_TIME,
 	        .from_ns = PTF_NO_TIME,
 	        .thread = timeline,
-	        .latency = builder->latency,
 	        .rules = builder->rules,
 	};
 	return new_piece(builder, NULL);

@@ -1,38 +1,49 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <stdlib.h>
-#include <string.h>
-
 #include "stack/latency.h"
 
-/* Values below this have a bucket of their own: rows 0 and 1. */
-enum { EXACT = 2 * PTF_LATENCY_ROW, ROW_BITS = 7 };
+enum { CHUNKS = PTF_LATENCY_BUCKETS / PTF_LATENCY_CHUNK };
 
-static unsigned row_of(uint64_t ns)
+uint64_t ptf_latency_bucket_start(unsigned bucket)
 {
-	return ns < PTF_LATENCY_ROW ? 0 : 63 - ROW_BITS + 1 - (unsigned)__builtin_clzll(ns);
-}
+	unsigned row = bucket / 128;
 
-static unsigned column_of(uint64_t ns, unsigned row)
-{
-	return row == 0 ? (unsigned)ns : (unsigned)(ns >> (row - 1)) - PTF_LATENCY_ROW;
+	return row == 0 ? bucket : (uint64_t)(128 + bucket % 128) << (row - 1);
 }
 
 /* The middle of a bucket, ns. */
-static uint64_t value_of(unsigned row, unsigned column)
+static uint64_t bucket_middle(unsigned bucket)
 {
-	uint64_t width;
+	uint64_t width = bucket < 128 ? 1 : 1ull << (bucket / 128 - 1);
 
-	if (row == 0)
-		return column;
-	width = 1ull << (row - 1);
-	return ((uint64_t)(PTF_LATENCY_ROW + column) << (row - 1)) + (width - 1) / 2;
+	return ptf_latency_bucket_start(bucket) + (width - 1) / 2;
 }
 
-static uint64_t *row_at(struct ptf_latency *latency, struct ptf_arena *arena, unsigned row)
+static struct ptf_latency_chunk *find_chunk(
+        struct ptf_latency *latency, struct ptf_arena *arena, uint32_t number)
 {
-	if (!latency->rows[row])
-		latency->rows[row] = ptf_arena_alloc(arena, PTF_LATENCY_ROW * sizeof(uint64_t));
-	return latency->rows[row];
+	struct ptf_latency_chunk **link = &latency->chunks, *chunk;
+
+	for (; (chunk = *link) && chunk->number != number; link = &chunk->next)
+		;
+	if (chunk) {
+		*link = chunk->next;
+	} else {
+		chunk = ptf_arena_alloc(arena, sizeof(*chunk));
+		if (!chunk)
+			return NULL;
+		chunk->number = number;
+	}
+	chunk->next = latency->chunks;
+	latency->chunks = chunk;
+	return chunk;
+}
+
+static inline struct ptf_latency_chunk *chunk_at(
+        struct ptf_latency *latency, struct ptf_arena *arena, uint32_t number)
+{
+	if (latency->chunks && latency->chunks->number == number)
+		return latency->chunks;
+	return find_chunk(latency, arena, number);
 }
 
 static void note_extremes(struct ptf_latency *latency, uint64_t min_ns, uint64_t max_ns)
@@ -43,18 +54,29 @@ static void note_extremes(struct ptf_latency *latency, uint64_t min_ns, uint64_t
 		latency->max_ns = max_ns;
 }
 
+static bool add_calls(
+        struct ptf_latency *latency, struct ptf_arena *arena, uint64_t ns, uint64_t count)
+{
+	unsigned bucket = ptf_latency_bucket(ns);
+	struct ptf_latency_chunk *chunk = chunk_at(latency, arena, bucket / PTF_LATENCY_CHUNK);
+
+	if (!chunk)
+		return false;
+	chunk->counts[bucket % PTF_LATENCY_CHUNK] += count;
+	note_extremes(latency, ns, ns);
+	latency->count += count;
+	latency->sum_ns += ns * count;
+	return true;
+}
+
 bool ptf_latency_add(struct ptf_latency *latency, struct ptf_arena *arena, uint64_t ns)
 {
-	unsigned row = row_of(ns);
-	uint64_t *counts = row_at(latency, arena, row);
+	return add_calls(latency, arena, ns, 1);
+}
 
-	if (!counts)
-		return false;
-	counts[column_of(ns, row)]++;
-	note_extremes(latency, ns, ns);
-	latency->count++;
-	latency->sum_ns += ns;
-	return true;
+bool ptf_latency_add_zeros(struct ptf_latency *latency, struct ptf_arena *arena, uint64_t count)
+{
+	return !count || add_calls(latency, arena, 0, count);
 }
 
 bool ptf_latency_merge(
@@ -62,16 +84,13 @@ bool ptf_latency_merge(
 {
 	if (!other->count)
 		return true;
-	for (unsigned row = 0; row < PTF_LATENCY_ROWS; row++) {
-		uint64_t *counts;
+	for (const struct ptf_latency_chunk *from = other->chunks; from; from = from->next) {
+		struct ptf_latency_chunk *chunk = chunk_at(latency, arena, from->number);
 
-		if (!other->rows[row])
-			continue;
-		counts = row_at(latency, arena, row);
-		if (!counts)
+		if (!chunk)
 			return false;
-		for (unsigned i = 0; i < PTF_LATENCY_ROW; i++)
-			counts[i] += other->rows[row][i];
+		for (unsigned i = 0; i < PTF_LATENCY_CHUNK; i++)
+			chunk->counts[i] += from->counts[i];
 	}
 	note_extremes(latency, other->min_ns, other->max_ns);
 	latency->count += other->count;
@@ -86,76 +105,48 @@ static uint64_t clamp_to_extremes(const struct ptf_latency *latency, uint64_t ns
 	return ns > latency->max_ns ? latency->max_ns : ns;
 }
 
+/* The position, from 1, of the call that a share of `count` calls does not exceed. */
+static uint64_t rank_of(uint64_t count, double share)
+{
+	uint64_t rank = (uint64_t)(share * (double)count);
+
+	if ((double)rank < share * (double)count)
+		rank++;
+	return rank < 1 ? 1 : rank;
+}
+
 uint64_t ptf_latency_percentile(const struct ptf_latency *latency, double share)
 {
-	uint64_t rank = (uint64_t)(share * (double)latency->count);
-	uint64_t seen = 0;
+	const struct ptf_latency_chunk *by_number[CHUNKS] = {NULL};
+	uint64_t rank = rank_of(latency->count, share), seen = 0;
 
 	if (!latency->count)
 		return 0;
-	if ((double)rank < share * (double)latency->count)
-		rank++;
-	if (rank < 1)
-		rank = 1;
-	for (unsigned row = 0; row < PTF_LATENCY_ROWS; row++) {
-		for (unsigned i = 0; latency->rows[row] && i < PTF_LATENCY_ROW; i++) {
-			seen += latency->rows[row][i];
-			if (seen >= rank)
-				return clamp_to_extremes(latency, value_of(row, i));
-		}
+	for (const struct ptf_latency_chunk *chunk = latency->chunks; chunk; chunk = chunk->next)
+		by_number[chunk->number] = chunk;
+	for (unsigned bucket = 0; bucket < PTF_LATENCY_BUCKETS; bucket++) {
+		const struct ptf_latency_chunk *chunk = by_number[bucket / PTF_LATENCY_CHUNK];
+
+		if (!chunk)
+			continue;
+		seen += chunk->counts[bucket % PTF_LATENCY_CHUNK];
+		if (seen >= rank)
+			return clamp_to_extremes(latency, bucket_middle(bucket));
 	}
 	return latency->max_ns;
 }
 
-void ptf_latency_table_release(struct ptf_latency_table *table)
+uint64_t ptf_latency_between(const struct ptf_latency *latency, unsigned from, unsigned to)
 {
-	ptf_arena_release(&table->arena);
-	free(table->by_function);
-	*table = (struct ptf_latency_table){0};
-}
+	uint64_t count = 0;
 
-static bool table_grow(struct ptf_latency_table *table, uint32_t need)
-{
-	uint32_t grown = table->count ? table->count * 2 : 256;
-	struct ptf_latency **moved;
+	for (const struct ptf_latency_chunk *chunk = latency->chunks; chunk; chunk = chunk->next) {
+		for (unsigned i = 0; i < PTF_LATENCY_CHUNK; i++) {
+			unsigned bucket = chunk->number * PTF_LATENCY_CHUNK + i;
 
-	if (grown < need)
-		grown = need;
-	moved = realloc(table->by_function, grown * sizeof(struct ptf_latency *));
-	if (!moved)
-		return false;
-	memset(moved + table->count, 0, (grown - table->count) * sizeof(*moved));
-	table->by_function = moved;
-	table->count = grown;
-	return true;
-}
-
-static struct ptf_latency *table_at(struct ptf_latency_table *table, uint32_t id)
-{
-	if (id >= table->count && !table_grow(table, id + 1))
-		return NULL;
-	if (!table->by_function[id])
-		table->by_function[id] = ptf_arena_alloc(&table->arena, sizeof(struct ptf_latency));
-	return table->by_function[id];
-}
-
-bool ptf_latency_table_add(struct ptf_latency_table *table, uint32_t function_id, uint64_t ns)
-{
-	struct ptf_latency *latency = table_at(table, function_id);
-
-	return latency && ptf_latency_add(latency, &table->arena, ns);
-}
-
-bool ptf_latency_table_merge(struct ptf_latency_table *table, const struct ptf_latency_table *other)
-{
-	for (uint32_t id = 0; id < other->count; id++) {
-		struct ptf_latency *latency;
-
-		if (!other->by_function[id])
-			continue;
-		latency = table_at(table, id);
-		if (!latency || !ptf_latency_merge(latency, &table->arena, other->by_function[id]))
-			return false;
+			if (bucket >= from && bucket < to)
+				count += chunk->counts[i];
+		}
 	}
-	return true;
+	return count;
 }

@@ -32,6 +32,7 @@ void ptf_shadow_stack_rebase(struct ptf_shadow_stack *stack, struct ptf_call_nod
 	stack->base = base;
 	stack->frames.n = 0;
 	stack->from_ns = PTF_NO_TIME;
+	stack->booked = (struct ptf_time_parts){0};
 }
 
 void ptf_shadow_stack_fired(struct ptf_shadow_stack *stack, enum ptf_stack_rule rule)
@@ -107,6 +108,7 @@ int ptf_shadow_stack_advance(struct ptf_shadow_stack *stack, uint64_t to_ns)
 		}
 		if (!ptf_call_tree_add_time(stack->tree, top, time_class, until - stack->now_ns))
 			return -PTF_ENOMEM;
+		stack->booked.ns[ptf_time_part_of(time_class)] += until - stack->now_ns;
 		stack->now_ns = until;
 	}
 	return 0;
@@ -138,6 +140,7 @@ int ptf_shadow_stack_enter(struct ptf_shadow_stack *stack, const struct ptf_func
 	        .ret = ret,
 	        .resume = PTF_NO_RANGE,
 	        .entry_ns = time_ns,
+	        .before = stack->booked,
 	        .entered = true};
 	struct ptf_call_node *node;
 
@@ -159,11 +162,12 @@ int ptf_shadow_stack_found(struct ptf_shadow_stack *stack, const struct ptf_func
 	return ptf_shadow_stack_push(stack, frame) ? 0 : -PTF_ENOMEM;
 }
 
-/* Books the end of a frame's call. seen: the exit was seen (not the end of the trace or a gap). */
-static int book_exit(
-        struct ptf_shadow_stack *stack, const struct ptf_frame *frame, uint64_t time_ns, bool seen)
+/* Books the end of a frame's call; booked: by the machine until then. seen: the exit was seen (not
+ * the end of the trace or a gap). */
+static int book_exit(struct ptf_shadow_stack *stack, const struct ptf_frame *frame,
+        uint64_t time_ns, const struct ptf_time_parts *booked, bool seen)
 {
-	uint64_t ns;
+	struct ptf_time_parts call;
 
 	if (frame->inside)
 		return 0;
@@ -171,18 +175,18 @@ static int book_exit(
 		frame->node->partial_calls++;
 		return 0;
 	}
-	if (frame->entry_ns == PTF_NO_TIME || time_ns == PTF_NO_TIME || time_ns < frame->entry_ns)
+	if (!stack->thread || frame->entry_ns == PTF_NO_TIME || time_ns == PTF_NO_TIME ||
+	        time_ns < frame->entry_ns)
 		return 0;
-	ns = time_ns - frame->entry_ns;
-	frame->node->timed_calls++;
-	frame->node->timed_ns += ns;
-	return ptf_latency_table_add(stack->latency, frame->function->id, ns) ? 0 : -PTF_ENOMEM;
+	call = ptf_time_parts_since(booked, &frame->before);
+	return ptf_call_tree_add_call(stack->tree, frame->node, &call) ? 0 : -PTF_ENOMEM;
 }
 
 int ptf_shadow_stack_leave(struct ptf_shadow_stack *stack, size_t keep, uint64_t time_ns, bool seen)
 {
 	while (stack->frames.n > keep) {
-		if (book_exit(stack, ptf_shadow_stack_top_frame(stack), time_ns, seen) < 0)
+		if (book_exit(stack, ptf_shadow_stack_top_frame(stack), time_ns, &stack->booked,
+		            seen) < 0)
 			return -PTF_ENOMEM;
 		stack->frames.n--;
 	}
@@ -230,7 +234,7 @@ static int finish_parked(struct ptf_shadow_stack *stack, struct ptf_parked *park
 	int rc = 0;
 
 	for (size_t i = parked->frames.n; i-- > 0 && rc == 0;)
-		rc = book_exit(stack, &parked->frames.v[i], parked->left_ns, seen);
+		rc = book_exit(stack, &parked->frames.v[i], parked->left_ns, &parked->before, seen);
 	ptf_vec_release(&parked->frames);
 	return rc;
 }
@@ -246,7 +250,7 @@ static int drop_oldest_parked(struct ptf_shadow_stack *stack)
 
 int ptf_shadow_stack_park(struct ptf_shadow_stack *stack, size_t from, uint64_t time_ns)
 {
-	struct ptf_parked parked = {.left_ns = time_ns};
+	struct ptf_parked parked = {.left_ns = time_ns, .before = stack->booked};
 	int rc = stack->parked.n >= MAX_PARKED ? drop_oldest_parked(stack) : 0;
 
 	if (rc < 0)

@@ -18,7 +18,6 @@
 #include "pt/flow_item.h"
 #include "sched/thread_timeline.h"
 #include "stack/call_tree.h"
-#include "stack/latency.h"
 #include "stack/stack_rule.h"
 
 /* Addresses first..last; first > last: none. A return address is a range where the size of the
@@ -36,11 +35,12 @@ static inline bool ptf_ip_range_has(struct ptf_ip_range range, uint64_t ip)
 
 struct ptf_frame {
 	const struct ptf_function *function;
-	struct ptf_call_node *node; /* this frame's path, in the machine's tree */
-	struct ptf_ip_range ret;    /* where its return goes, PTF_NO_RANGE: unknown */
-	struct ptf_ip_range resume; /* async frames: where the interrupted code goes on */
-	uint64_t entry_ns;          /* PTF_NO_TIME: not known */
-	bool entered;               /* its entry was seen */
+	struct ptf_call_node *node;   /* this frame's path, in the machine's tree */
+	struct ptf_ip_range ret;      /* where its return goes, PTF_NO_RANGE: unknown */
+	struct ptf_ip_range resume;   /* async frames: where the interrupted code goes on */
+	uint64_t entry_ns;            /* PTF_NO_TIME: not known */
+	struct ptf_time_parts before; /* what the machine had booked at its entry */
+	bool entered;                 /* its entry was seen */
 	bool inside;   /* a call to a label inside `function`: counted, never timed; books on
 	                * the node below if that is the same function's */
 	bool async;    /* signal handler, its restorer, interrupt */
@@ -52,7 +52,8 @@ PTF_VEC_TYPEDEF(ptf_frames, struct ptf_frame);
 /* Frames that were left without a return: a coroutine that may go on, or garbage. */
 struct ptf_parked {
 	struct ptf_frames frames;
-	uint64_t left_ns; /* when */
+	uint64_t left_ns;             /* when */
+	struct ptf_time_parts before; /* what the machine had booked then */
 };
 
 /* What the thread does between two items. */
@@ -74,9 +75,9 @@ struct ptf_shadow_stack {
 	bool untraced_call;         /* tracing stopped at a call in an earlier segment */
 	uint64_t now_ns;            /* booked up to here; PTF_NO_TIME: nothing yet */
 	uint64_t from_ns; /* booked from here on since the last rebase, PTF_NO_TIME: nothing */
+	struct ptf_time_parts booked;             /* since the last rebase, all of it */
 	const struct ptf_thread_timeline *thread; /* NULL: no timing */
 	size_t off_cursor;                        /* first off span that ends after now_ns */
-	struct ptf_latency_table *latency;        /* borrowed */
 	struct ptf_stack_rule_counts *rules;      /* borrowed */
 	PTF_VEC(struct ptf_parked) parked;        /* oldest first; whole stacks only */
 };

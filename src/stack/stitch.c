@@ -4,7 +4,7 @@
 #include "stack/stitch.h"
 
 int ptf_stitch_init(struct ptf_stitch *stitch, const struct ptf_thread_timeline *timeline,
-        struct ptf_latency_table *latency, struct ptf_stack_rule_counts *rules)
+        struct ptf_stack_rule_counts *rules)
 {
 	struct ptf_call_node *base;
 
@@ -21,7 +21,6 @@ int ptf_stitch_init(struct ptf_stitch *stitch, const struct ptf_thread_timeline 
 	        .resume = PTF_NO_RANGE,
 	        .now_ns = timeline ? timeline->start_ns : PTF_NO_TIME,
 	        .thread = timeline,
-	        .latency = latency,
 	        .rules = rules,
 	};
 	return 0;
@@ -58,17 +57,27 @@ static int apply(struct ptf_stitch *stitch, const struct ptf_flow_item *item)
 	return rc < 0 ? rc : ptf_shadow_stack_apply(&stitch->stack, item);
 }
 
-static int push_open_frames(struct ptf_shadow_stack *stack, const struct ptf_piece *piece)
+/* booked: by the whole stack before the piece. */
+static int push_open_frames(struct ptf_shadow_stack *stack, const struct ptf_piece *piece,
+        const struct ptf_time_parts *booked)
 {
 	for (size_t i = 0; i < piece->frames.n; i++) {
-		if (!ptf_shadow_stack_push(stack, piece->frames.v[i]))
+		struct ptf_frame frame = piece->frames.v[i];
+
+		for (unsigned part = 0; part < PTF_PARTS; part++) {
+			/* Less than it was when an overlap was cut off. */
+			if (frame.before.ns[part] > piece->booked.ns[part])
+				frame.before.ns[part] = piece->booked.ns[part];
+			frame.before.ns[part] += booked->ns[part];
+		}
+		if (!ptf_shadow_stack_push(stack, frame))
 			return -PTF_ENOMEM;
 	}
 	return 0;
 }
 
-/* Takes ns off the time of a node; returns what it did not have. */
-static uint64_t take_time(struct ptf_call_node *node, uint64_t ns)
+/* Takes ns off the time of a node of the piece; returns what it did not have. */
+static uint64_t take_time(struct ptf_piece *piece, struct ptf_call_node *node, uint64_t ns)
 {
 	for (unsigned i = PTF_TIME_ON; i < PTF_TIME_CLASSES && ns; i++) {
 		uint64_t *at = i == PTF_TIME_ON ? &node->on_ns
@@ -78,6 +87,7 @@ static uint64_t take_time(struct ptf_call_node *node, uint64_t ns)
 
 		if (at)
 			*at -= taken;
+		piece->booked.ns[ptf_time_part_of(i)] -= taken;
 		ns -= taken;
 	}
 	return ns;
@@ -98,12 +108,13 @@ static void cut_overlap(struct ptf_piece *piece, uint64_t now_ns)
 	ns = until - piece->from_ns;
 	for (; node && ns;
 	        node = (struct ptf_call_node *)ptf_call_node_next(piece->root, node, &up))
-		ns = take_time(node, ns);
+		ns = take_time(piece, node, ns);
 }
 
 static int add_piece(struct ptf_stitch *stitch, struct ptf_piece *piece)
 {
 	struct ptf_shadow_stack *stack = &stitch->stack;
+	struct ptf_time_parts booked;
 	struct ptf_call_node *top;
 
 	/* Time in front of the piece that nobody has booked goes on as it was. */
@@ -111,9 +122,12 @@ static int add_piece(struct ptf_stitch *stitch, struct ptf_piece *piece)
 		return -PTF_ENOMEM;
 	cut_overlap(piece, stack->now_ns);
 	top = ptf_shadow_stack_top(stack);
+	booked = stack->booked;
 	if (!ptf_call_tree_merge(stack->tree, top, piece->root) ||
-	        push_open_frames(stack, piece) < 0)
+	        push_open_frames(stack, piece, &booked) < 0)
 		return -PTF_ENOMEM;
+	for (unsigned part = 0; part < PTF_PARTS; part++)
+		stack->booked.ns[part] += piece->booked.ns[part];
 	if (piece->state != PTF_STACK_UNKNOWN) {
 		stack->state = piece->state;
 		stack->place = piece->place;

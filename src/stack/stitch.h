@@ -14,9 +14,9 @@ struct ptf_stitch {
 	bool seen_code;                /* ... and showed where the thread was */
 };
 
-/* Borrowed: timeline (NULL: untimed), latency, rules. 0 or -PTF_ENOMEM. */
+/* Borrowed: timeline (NULL: untimed), rules. 0 or -PTF_ENOMEM. */
 int ptf_stitch_init(struct ptf_stitch *stitch, const struct ptf_thread_timeline *timeline,
-        struct ptf_latency_table *latency, struct ptf_stack_rule_counts *rules);
+        struct ptf_stack_rule_counts *rules);
 void ptf_stitch_release(struct ptf_stitch *stitch);
 
 /* Adds the next fragment (not kept, but used up: time that was booked already is taken off it). 0

@@ -10,6 +10,11 @@ import xml.etree.ElementTree as ElementTree
 
 WRITER = sys.argv.pop(1)
 SVG = "{http://www.w3.org/2000/svg}"
+# Latencies, whole and by part; null when no call was timed.
+LATENCY = dict.fromkeys(
+    ["min_ns", "avg_ns", "p50_ns", "p90_ns", "p99_ns", "p999_ns", "max_ns"] +
+    [f"{what}_{part}_ns" for part in ("on", "kernel", "off")
+     for what in ("avg", "p50", "p90", "p99", "p999")], (int, None))
 # Objects of the JSON and the types of their members; None: may be null.
 SHAPE = {
     "window": {"start_ns": int, "end_ns": int, "simulated": bool, "dilation": (float, None),
@@ -22,9 +27,8 @@ SHAPE = {
     "functions": {"name": str, "module": str, "address": str, "calls": int, "jump_calls": int,
                   "partial_calls": int, "timed_calls": int, "instructions": int, "self_ns": int,
                   "total_ns": int, "on_self_ns": int, "kernel_self_ns": int, "off_self_ns": int,
-                  "lost_self_ns": int, "min_ns": (int, None), "avg_ns": (int, None),
-                  "p50_ns": (int, None), "p90_ns": (int, None), "p99_ns": (int, None),
-                  "p999_ns": (int, None), "max_ns": (int, None)},
+                  "lost_self_ns": int, "on_total_ns": int, "kernel_total_ns": int,
+                  "off_total_ns": int, "lost_total_ns": int, **LATENCY},
 }
 STATES = ["on", "kernel", "off", "lost"]
 
@@ -75,6 +79,7 @@ class Json(unittest.TestCase):
             self.assertEqual(thread["wall_ns"], thread["end_ns"] - thread["start_ns"])
         for function in report["functions"]:
             self.assertEqual(function["self_ns"], sum(function[s + "_self_ns"] for s in STATES))
+            self.assertEqual(function["total_ns"], sum(function[s + "_total_ns"] for s in STATES))
             self.assertEqual(function["min_ns"] is None, function["timed_calls"] == 0)
             self.assertRegex(function["address"], r"^0x[0-9a-f]+$")
         self.assertEqual(sum(f["self_ns"] for f in report["functions"]),

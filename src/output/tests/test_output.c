@@ -87,7 +87,8 @@ static void folded_annotates_frames(void **state)
 	char *text = write_to_memory(&ptf_output_folded, profile, options, NULL);
 
 	assert_non_null(strstr(text, "\nkv:node-100/100;main:1(1),avg:- 7\n"));
-	assert_non_null(strstr(text, "\nkv:node-100/100;main:1(1),avg:-;serve:3(0),avg:400 1200\n"));
+	assert_non_null(strstr(
+	        text, "\nkv:node-100/100;main:1(1),avg:-;serve:3(0),avg:400,p99:500 1200\n"));
 	assert_non_null(strstr(text, ";__libc_read:0(0),avg:-;syscall:read_[k] 102\n"));
 	free(text);
 	ptf_profile_destroy(profile);
@@ -181,6 +182,13 @@ static void json_has_counts_times_and_percentiles(void **state)
 	assert_number(f, "avg_ns", 400);
 	assert_number(f, "p999_ns", 500);
 	assert_number(f, "max_ns", 500);
+	assert_number(f, "avg_on_ns", 267);
+	assert_number(f, "avg_kernel_ns", 117);
+	assert_number(f, "avg_off_ns", 17);
+	assert_number(f, "p50_kernel_ns", 0);
+	assert_number(f, "p999_kernel_ns", 350);
+	assert_number(f, "p90_off_ns", 50);
+	assert_number(f, "p50_on_ns", 300);
 	f = json_function(json, "main");
 	assert_number(f, "partial_calls", 1);
 	assert_true(json_is_null(json_object_get(f, "avg_ns")));
@@ -191,6 +199,12 @@ static void json_has_counts_times_and_percentiles(void **state)
 	assert_number(f, "off_self_ns", (long long)off);
 	assert_number(f, "kernel_self_ns", 102 + 103 + 104);
 	assert_number(f, "lost_self_ns", 100 + PTF_TIME_LOST);
+	f = json_function(json, "serve");
+	assert_number(f, "off_total_ns", (long long)off);
+	assert_number(f, "kernel_total_ns", 102 + 103 + 104);
+	assert_number(f, "lost_total_ns", 100 + PTF_TIME_LOST);
+	assert_number(f, "on_total_ns", 1200 + 100 + 101);
+	assert_number(f, "total_ns", 1401 + 309 + (long long)off + 100 + PTF_TIME_LOST);
 	f = json_function(json, "[app+0x1a30]");
 	assert_string_equal(json_string_value(json_object_get(f, "address")), "0x1a30");
 	assert_string_equal(json_string_value(json_object_get(f, "module")), "/usr/bin/app");
@@ -235,7 +249,7 @@ static void svg_says_what_the_numbers_are(void **state)
 	assert_non_null(strstr(text, "simulated Intel PT, CPU time stretched 9.5 times"));
 	assert_non_null(strstr(text, "Wall-Clock Flame Graph"));
 	assert_non_null(strstr(text, "<title>a&lt;b&gt;&amp;&quot;&#39;;x\n21 ns, "));
-	assert_non_null(strstr(text, "3 calls, avg 400 ns"));
+	assert_non_null(strstr(text, "3 calls, avg 400 ns, p99 500 ns"));
 	free(text);
 	profile->window.timed = false;
 	text = write_to_memory(&ptf_output_svg, profile, (struct ptf_output_options){0}, NULL);

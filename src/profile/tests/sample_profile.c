@@ -99,12 +99,17 @@ void sample_time(struct ptf_profile *profile, size_t thread, struct ptf_call_nod
 	t->end_ns += ns;
 }
 
-void sample_call(struct ptf_profile *profile, struct ptf_call_node *node, uint64_t ns)
+void sample_call(
+        struct ptf_profile *profile, size_t thread, struct ptf_call_node *node, uint64_t ns)
 {
-	NEED(ptf_latency_table_add(&profile->latency, node->function->id, ns));
+	sample_call_of(profile, thread, node, &(struct ptf_time_parts){.ns = {[PTF_PART_ON] = ns}});
+}
+
+void sample_call_of(struct ptf_profile *profile, size_t thread, struct ptf_call_node *node,
+        const struct ptf_time_parts *call)
+{
+	NEED(ptf_call_tree_add_call(&profile->threads[thread].tree, node, call));
 	node->calls++;
-	node->timed_calls++;
-	node->timed_ns += ns;
 }
 
 /* Different nanoseconds for every class: 100, 101, 102... */
@@ -124,9 +129,9 @@ static void fill_server(struct ptf_profile *profile)
 	node->calls = node->partial_calls = 1;
 	sample_time(profile, 0, node, PTF_TIME_ON, 7);
 	node = sample_node(profile, 0, "main;serve");
-	sample_call(profile, node, 300);
-	sample_call(profile, node, 401);
-	sample_call(profile, node, 500);
+	sample_call(profile, 0, node, 300);
+	sample_call_of(profile, 0, node, &(struct ptf_time_parts){.ns = {1, 350, 50}});
+	sample_call(profile, 0, node, 500);
 	node->jump_calls = 1;
 	node->insns = 99;
 	sample_time(profile, 0, node, PTF_TIME_ON, 1200);

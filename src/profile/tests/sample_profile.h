@@ -26,8 +26,11 @@ struct ptf_call_node *sample_node(struct ptf_profile *profile, size_t thread, co
 void sample_time(struct ptf_profile *profile, size_t thread, struct ptf_call_node *node,
         unsigned time_class, uint64_t ns);
 
-/* Adds a call that was seen from begin to end to a node and to its function's latency. */
-void sample_call(struct ptf_profile *profile, struct ptf_call_node *node, uint64_t ns);
+/* Adds a call that was seen from begin to end, all of it on the CPU, to a node. */
+void sample_call(
+        struct ptf_profile *profile, size_t thread, struct ptf_call_node *node, uint64_t ns);
+void sample_call_of(struct ptf_profile *profile, size_t thread, struct ptf_call_node *node,
+        const struct ptf_time_parts *call); /* by what the thread did meanwhile */
 
 /*
  * The profile that the tests of all formats share: two processes, three threads, every time

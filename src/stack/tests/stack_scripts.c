@@ -628,8 +628,8 @@ static void print_node(FILE *out, const struct ptf_call_node *node, const char *
 
 	snprintf(path, sizeof(path), "%s%s%s", above, *above ? ";" : "", node->function->name);
 	fprintf(out, "%s c%" PRIu64 " j%" PRIu64 " p%" PRIu64 " t%" PRIu64 "/%" PRIu64, path,
-	        node->calls, node->jump_calls, node->partial_calls, node->timed_calls,
-	        node->timed_ns);
+	        node->calls, node->jump_calls, node->partial_calls, ptf_call_node_timed_calls(node),
+	        node->times ? node->times->total.sum_ns : 0);
 	if (insns)
 		fprintf(out, " i%" PRIu64, node->insns);
 	for (unsigned i = 0; i < PTF_TIME_CLASSES; i++) {
@@ -673,16 +673,37 @@ void script_print_rules(FILE *out, const struct ptf_stack_rule_counts *rules)
 	}
 }
 
-void script_print_latency(FILE *out, const struct ptf_latency_table *latency)
+static void print_latency(FILE *out, const char *what, const struct ptf_latency *latency)
 {
-	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
-		const struct ptf_latency *l = functions[i].id < latency->count
-		                                      ? latency->by_function[functions[i].id]
-		                                      : NULL;
+	fprintf(out, "%s %" PRIu64 "..%" PRIu64 ":", what, latency->min_ns, latency->max_ns);
+	for (unsigned i = 0; i < PTF_LATENCY_BUCKETS; i++) {
+		uint64_t count = ptf_latency_between(latency, i, i + 1);
 
-		if (l && l->count)
-			fprintf(out,
-			        "%s %" PRIu64 " calls %" PRIu64 " ns, %" PRIu64 "..%" PRIu64 "\n",
-			        functions[i].name, l->count, l->sum_ns, l->min_ns, l->max_ns);
+		if (count)
+			fprintf(out, " %" PRIu64 "*%" PRIu64, count, ptf_latency_bucket_start(i));
+	}
+	fprintf(out, "\n");
+}
+
+void script_print_times(FILE *out, const struct ptf_call_tree *tree)
+{
+	static const char *const names[PTF_PARTS] = {"on", "kernel", "off"};
+
+	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
+		struct ptf_call_times times = {0};
+		struct ptf_arena arena = {0};
+		const struct ptf_call_node *node = &tree->root;
+		unsigned up;
+
+		while ((node = ptf_call_node_next(&tree->root, node, &up))) {
+			if (node->function == &functions[i] && node->times &&
+			        !ptf_call_times_merge(&times, &arena, node->times))
+				abort();
+		}
+		if (times.total.count)
+			print_latency(out, functions[i].name, &times.total);
+		for (unsigned part = 0; times.parts && part < PTF_PARTS; part++)
+			print_latency(out, names[part], &times.parts[part]);
+		ptf_arena_release(&arena);
 	}
 }

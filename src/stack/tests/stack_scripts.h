@@ -48,6 +48,7 @@ struct ptf_thread_timeline script_life(const struct script *script);
 /* Prints the nodes below the root, sorted, one in a line; with their instructions if asked. */
 void script_print_tree(FILE *out, const struct ptf_call_tree *tree, bool insns);
 void script_print_rules(FILE *out, const struct ptf_stack_rule_counts *rules);
-void script_print_latency(FILE *out, const struct ptf_latency_table *latency);
+/* Prints the durations of each function's calls, whole and by part. */
+void script_print_times(FILE *out, const struct ptf_call_tree *tree);
 
 #endif

@@ -109,8 +109,9 @@ static void test_merge(void **state)
 	b->calls = 2;
 	b->jump_calls = 1;
 	b->partial_calls = 3;
-	b->timed_calls = 4;
-	b->timed_ns = 50;
+	for (unsigned i = 0; i < 4; i++)
+		assert_true(ptf_call_tree_add_call(
+		        &from, b, &(struct ptf_time_parts){.ns = {10, i, 1}}));
 	b->insns = 6;
 	b->on_ns = 70;
 	assert_true(ptf_call_tree_add_time(&from, b, PTF_TIME_LOST, 8));

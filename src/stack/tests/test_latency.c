@@ -163,28 +163,31 @@ static void test_merge(void **state)
 	ptf_arena_release(&arena);
 }
 
-static void test_tables(void **state)
+/* Every value is in the bucket that begins at or below it, and counts add up over buckets. */
+static void test_buckets(void **state)
 {
-	static const uint32_t ids[] = {0, 1, 255, 256, 100000};
-	struct ptf_latency_table a = {0}, b = {0};
+	struct ptf_latency latency = {0};
+	struct ptf_arena arena = {0};
 
-	for (uint32_t i = 0; i < 5; i++) {
-		assert_true(ptf_latency_table_add(&a, ids[i], 10 + i));
-		assert_true(ptf_latency_table_add(&b, ids[i] + 1, 20 + i));
+	assert_int_equal(ptf_latency_bucket(UINT64_MAX), PTF_LATENCY_BUCKETS - 1);
+	for (size_t i = 0; i < VALUES; i++) {
+		uint64_t value = wide();
+		unsigned bucket = ptf_latency_bucket(value);
+
+		assert_true(ptf_latency_bucket_start(bucket) <= value);
+		if (bucket < PTF_LATENCY_BUCKETS - 1)
+			assert_true(ptf_latency_bucket_start(bucket + 1) > value);
+		assert_int_equal(ptf_latency_bucket(ptf_latency_bucket_start(bucket)), bucket);
+		assert_true(ptf_latency_add(&latency, &arena, value % 1000));
 	}
-	assert_true(ptf_latency_table_merge(&a, &b));
-	assert_true(a.count > 100001);
-	assert_int_equal(a.by_function[0]->sum_ns, 10);
-	assert_int_equal(a.by_function[1]->sum_ns, 11 + 20);
-	assert_int_equal(a.by_function[2]->sum_ns, 21);
-	assert_int_equal(a.by_function[256]->sum_ns, 13 + 22);
-	assert_int_equal(a.by_function[257]->sum_ns, 23);
-	assert_int_equal(a.by_function[100001]->sum_ns, 24);
-	assert_null(a.by_function[3]);
-	assert_int_equal(b.by_function[1]->count, 1); /* as it was */
-	ptf_latency_table_release(&a);
-	ptf_latency_table_release(&a);
-	ptf_latency_table_release(&b);
+	assert_int_equal(ptf_latency_between(&latency, 0, PTF_LATENCY_BUCKETS), VALUES);
+	assert_int_equal(
+	        ptf_latency_between(&latency, 0, ptf_latency_bucket(500)) +
+	                ptf_latency_between(&latency, ptf_latency_bucket(500), PTF_LATENCY_BUCKETS),
+	        VALUES);
+	assert_int_equal(ptf_latency_between(&latency, 0, ptf_latency_bucket(1000)), VALUES);
+	assert_int_equal(ptf_latency_between(&latency, ptf_latency_bucket(1000), 1u << 31), 0);
+	ptf_arena_release(&arena);
 }
 
 int main(void)
@@ -194,7 +197,7 @@ int main(void)
 	        cmocka_unit_test(test_borders),
 	        cmocka_unit_test(test_empty),
 	        cmocka_unit_test(test_merge),
-	        cmocka_unit_test(test_tables),
+	        cmocka_unit_test(test_buckets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,7 +13,6 @@
 struct whole {
 	struct script script;
 	struct ptf_thread_timeline life;
-	struct ptf_latency_table latency;
 	struct ptf_stack_rule_counts rules;
 	struct ptf_stitch stitch;
 };
@@ -27,7 +26,7 @@ static void run_items(
 	w->life = script_life(&w->script);
 	w->life.off = spans;
 	w->life.n_off = n;
-	assert_int_equal(ptf_stitch_init(&w->stitch, &w->life, &w->latency, &w->rules), 0);
+	assert_int_equal(ptf_stitch_init(&w->stitch, &w->life, &w->rules), 0);
 	for (size_t i = 0; i < w->script.n; i++)
 		assert_int_equal(ptf_stitch_item(&w->stitch, &w->script.items[i]), 0);
 	assert_int_equal(ptf_stitch_finish(&w->stitch), 0);
@@ -36,7 +35,6 @@ static void run_items(
 static void release(struct whole *w)
 {
 	ptf_stitch_release(&w->stitch);
-	ptf_latency_table_release(&w->latency);
 }
 
 static char *tree_text(const struct whole *w)
@@ -83,8 +81,21 @@ static void test_rules(void **state)
 
 /* Sums over a tree. */
 struct sums {
-	uint64_t states[PTF_STATES], wall_ns, insns, timed_calls, timed_ns;
+	uint64_t states[PTF_STATES], wall_ns, insns;
 };
+
+/* Every call has each part once, and the parts of all are the whole. */
+static void check_parts(const struct ptf_call_times *times)
+{
+	uint64_t ns = 0;
+
+	for (unsigned part = 0; part < PTF_PARTS; part++) {
+		ns += ptf_call_times_sum(times, (enum ptf_time_part)part);
+		if (times->parts)
+			assert_int_equal(times->parts[part].count, times->total.count);
+	}
+	assert_int_equal(ns, times->total.sum_ns);
+}
 
 static struct sums sum_up(const struct ptf_call_tree *tree)
 {
@@ -101,8 +112,8 @@ static struct sums sum_up(const struct ptf_call_tree *tree)
 			sums.wall_ns += states[i];
 		}
 		sums.insns += node->insns;
-		sums.timed_calls += node->timed_calls;
-		sums.timed_ns += node->timed_ns;
+		if (node->times)
+			check_parts(node->times);
 	}
 	return sums;
 }
@@ -110,19 +121,46 @@ static struct sums sum_up(const struct ptf_call_tree *tree)
 static void check_sums(const struct whole *w, uint64_t off_ns)
 {
 	struct sums sums = sum_up(&w->stitch.tree);
-	uint64_t insns = 0, calls = 0, ns = 0;
+	uint64_t insns = 0;
 
 	for (size_t i = 0; i < w->script.n; i++)
 		insns += w->script.items[i].insns;
-	for (uint32_t i = 0; i < w->latency.count; i++) {
-		calls += w->latency.by_function[i] ? w->latency.by_function[i]->count : 0;
-		ns += w->latency.by_function[i] ? w->latency.by_function[i]->sum_ns : 0;
-	}
 	assert_int_equal(sums.wall_ns, w->life.end_ns - w->life.start_ns);
 	assert_int_equal(sums.states[PTF_STATE_OFF], off_ns);
 	assert_int_equal(sums.insns, insns);
-	assert_int_equal(sums.timed_calls, calls);
-	assert_int_equal(sums.timed_ns, ns);
+}
+
+/* main calls a, which is in a system call from 1020 to 1030 and in an interrupt from 1040 to 1050;
+ * between 1025 and 1028 and between 1045 and 1058 it is off its CPU. */
+static void test_parts_of_a_call(void **state)
+{
+	static const struct ptf_off_span spans[] = {
+	        {1025, 1028, PTF_OFF_BLOCKED}, {1045, 1058, PTF_OFF_PREEMPTED}};
+	struct whole w;
+
+	for (size_t i = 0; i < script_case_count; i++) {
+		char *text;
+		size_t size;
+		FILE *out;
+
+		if (strcmp(script_cases[i].name, "system calls, interrupts, filters") != 0)
+			continue;
+		run_items(&w, &script_cases[i], spans, 2);
+		out = open_memstream(&text, &size);
+		assert_non_null(out);
+		script_print_times(out, &w.stitch.tree);
+		fclose(out);
+		assert_string_equal(text, "a 50..50: 1*50\n"
+		                          "on 22..22: 1*22\n"
+		                          "kernel 12..12: 1*12\n"
+		                          "off 16..16: 1*16\n"
+		                          "sched_yield 30..30: 1*30\n"
+		                          "on 20..20: 1*20\n"
+		                          "kernel 10..10: 1*10\n"
+		                          "off 0..0: 1*0\n");
+		free(text);
+		release(&w);
+	}
 }
 
 /* wall = on + kernel + off + lost to the nanosecond, wherever one span lies. */
@@ -161,8 +199,7 @@ static void test_window_clips(void **state)
 			w.life = script_life(&w.script);
 			w.life.start_ns = start;
 			w.life.end_ns = start + 33;
-			assert_int_equal(
-			        ptf_stitch_init(&w.stitch, &w.life, &w.latency, &w.rules), 0);
+			assert_int_equal(ptf_stitch_init(&w.stitch, &w.life, &w.rules), 0);
 			for (size_t k = 0; k < w.script.n; k++)
 				assert_int_equal(ptf_stitch_item(&w.stitch, &w.script.items[k]), 0);
 			assert_int_equal(ptf_stitch_finish(&w.stitch), 0);
@@ -242,7 +279,7 @@ static void test_without_items(void **state)
 	w.life = script_life(&w.script);
 	w.life.off = &span;
 	w.life.n_off = 1;
-	assert_int_equal(ptf_stitch_init(&w.stitch, &w.life, &w.latency, &w.rules), 0);
+	assert_int_equal(ptf_stitch_init(&w.stitch, &w.life, &w.rules), 0);
 	assert_int_equal(ptf_stitch_finish(&w.stitch), 0);
 	check_sums(&w, 3);
 	assert_int_equal(ptf_call_node_time(&w.stitch.tree.root, PTF_TIME_KERNEL), 17);
@@ -259,7 +296,7 @@ static void test_parked_stacks_are_bounded(void **state)
 	case_named("unwound return")->write(&script);
 	w.life = script_life(&script);
 	w.life.end_ns = SCRIPT_START_NS + SCRIPT_STEP_NS * (4 * ROUNDS + 1);
-	assert_int_equal(ptf_stitch_init(&w.stitch, &w.life, &w.latency, &w.rules), 0);
+	assert_int_equal(ptf_stitch_init(&w.stitch, &w.life, &w.rules), 0);
 	assert_int_equal(ptf_stitch_item(&w.stitch, &script.items[0]), 0);
 	for (uint64_t i = 0; i < 4 * ROUNDS; i++) {
 		struct ptf_flow_item item = script.items[1 + i % 4];
@@ -278,6 +315,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_rules),
+	        cmocka_unit_test(test_parts_of_a_call),
 	        cmocka_unit_test(test_wall_is_the_sum_of_states),
 	        cmocka_unit_test(test_window_clips),
 	        cmocka_unit_test(test_off_time_has_place_and_reason),

@@ -14,7 +14,6 @@
 
 /* What a run leaves. */
 struct run {
-	struct ptf_latency_table latency;
 	struct ptf_stack_rule_counts rules;
 	struct ptf_stitch stitch;
 };
@@ -41,7 +40,7 @@ static char *run_text(const struct run *run)
 
 	assert_non_null(out);
 	script_print_tree(out, &run->stitch.tree, true);
-	script_print_latency(out, &run->latency);
+	script_print_times(out, &run->stitch.tree);
 	script_print_rules(out, &run->rules);
 	fclose(out);
 	return text;
@@ -50,7 +49,6 @@ static char *run_text(const struct run *run)
 static void release(struct run *run)
 {
 	ptf_stitch_release(&run->stitch);
-	ptf_latency_table_release(&run->latency);
 }
 
 /* Ends the run; its results as text, which the caller frees. */
@@ -67,7 +65,7 @@ static char *finish(struct run *run)
 static void begin(struct run *run, const struct ptf_thread_timeline *life)
 {
 	*run = (struct run){0};
-	assert_int_equal(ptf_stitch_init(&run->stitch, life, &run->latency, &run->rules), 0);
+	assert_int_equal(ptf_stitch_init(&run->stitch, life, &run->rules), 0);
 }
 
 static char *run_whole(const struct script *script, const struct ptf_thread_timeline *life)
@@ -138,7 +136,7 @@ static char *run_cut(const struct script *script, const struct ptf_thread_timeli
 	struct run run;
 
 	begin(&run, life);
-	ptf_fragment_builder_init(&builder, &run.latency, &run.rules);
+	ptf_fragment_builder_init(&builder, &run.rules);
 	assert_int_equal(ptf_fragment_builder_begin(&builder, 1, 1, life), 0);
 	for (size_t i = 0; i < script->n; i++) {
 		struct ptf_flow_item item = script->items[i];
@@ -279,7 +277,7 @@ static void test_gap_between_segments(void **state)
 	char *text;
 
 	begin(&run, &short_life);
-	ptf_fragment_builder_init(&builder, &run.latency, &run.rules);
+	ptf_fragment_builder_init(&builder, &run.rules);
 	assert_int_equal(ptf_fragment_builder_begin(&builder, 1, 1, &short_life), 0);
 	add_simple(&builder, PTF_FLOW_SYNC, "main", 0x10, 1000);
 	add_simple(&builder, PTF_FLOW_CALL, "a", 0, 1010);
@@ -310,13 +308,12 @@ static void test_gap_between_segments(void **state)
 /* Fragments are put in order by their first known time. */
 static void test_start_of_a_fragment(void **state)
 {
-	struct ptf_latency_table latency = {0};
 	struct ptf_stack_rule_counts rules = {0};
 	struct ptf_fragment_builder builder;
 	struct ptf_fragment *fragment;
 	int rc;
 
-	ptf_fragment_builder_init(&builder, &latency, &rules);
+	ptf_fragment_builder_init(&builder, &rules);
 	assert_int_equal(ptf_fragment_builder_begin(&builder, 1, 2, &short_life), 0);
 	add_simple(&builder, PTF_FLOW_SYNC, "main", 0x10, PTF_NO_TIME);
 	add_simple(&builder, PTF_FLOW_CALL, "a", 0, 1010);
@@ -331,7 +328,6 @@ static void test_start_of_a_fragment(void **state)
 	assert_null(ptf_fragment_builder_end(&builder, &rc)); /* none was begun */
 	assert_int_equal(rc, 0);
 	ptf_fragment_builder_release(&builder);
-	ptf_latency_table_release(&latency);
 }
 
 /* A gap in front of a segment that begins with tracing off: kernel from where that is known. */
@@ -342,7 +338,7 @@ static void test_gap_before_dark_segment(void **state)
 	char *text;
 
 	begin(&run, &short_life);
-	ptf_fragment_builder_init(&builder, &run.latency, &run.rules);
+	ptf_fragment_builder_init(&builder, &run.rules);
 	assert_int_equal(ptf_fragment_builder_begin(&builder, 1, 1, &short_life), 0);
 	add_simple(&builder, PTF_FLOW_SYNC, "main", 0x10, 1000);
 	add_simple(&builder, PTF_FLOW_END, NULL, 0, 1030);
@@ -367,7 +363,7 @@ static char *run_surprise(bool in_syscall, const char *to, uint64_t offset)
 	struct run run;
 
 	begin(&run, &short_life);
-	ptf_fragment_builder_init(&builder, &run.latency, &run.rules);
+	ptf_fragment_builder_init(&builder, &run.rules);
 	assert_int_equal(ptf_fragment_builder_begin(&builder, 1, 1, &short_life), 0);
 	add_simple(&builder, PTF_FLOW_SYNC, "main", 0x10, 1000);
 	add_simple(&builder, PTF_FLOW_CALL, "a", 0, 1010);
@@ -466,7 +462,7 @@ static void test_untraced_call_over_segments(void **state)
 		char *text;
 
 		begin(&run, &short_life);
-		ptf_fragment_builder_init(&builder, &run.latency, &run.rules);
+		ptf_fragment_builder_init(&builder, &run.rules);
 		assert_int_equal(ptf_fragment_builder_begin(&builder, 1, 1, &short_life), 0);
 		add_simple(&builder, PTF_FLOW_SYNC, "main", 0x10, 1000);
 		add_simple(&builder, PTF_FLOW_OFF, NULL, 0, 1020);
@@ -515,7 +511,7 @@ static void test_time_runs_backwards(void **state)
 	struct run run;
 
 	begin(&run, &short_life);
-	ptf_fragment_builder_init(&builder, &run.latency, &run.rules);
+	ptf_fragment_builder_init(&builder, &run.rules);
 	for (uint64_t i = 0; i < 3; i++) {
 		assert_int_equal(ptf_fragment_builder_begin(&builder, 1, 1, &short_life), 0);
 		add_simple(&builder, PTF_FLOW_SYNC, "main", 0x10, 1000 + 15 * i);
@@ -540,7 +536,7 @@ static void test_migration(void **state)
 	char *text;
 
 	begin(&run, &short_life);
-	ptf_fragment_builder_init(&builder, &run.latency, &run.rules);
+	ptf_fragment_builder_init(&builder, &run.rules);
 	assert_int_equal(ptf_fragment_builder_begin(&builder, 1, 1, &short_life), 0);
 	add_simple(&builder, PTF_FLOW_SYNC, "main", 0x10, 1000);
 	add_simple(&builder, PTF_FLOW_OFF, NULL, 0, 1020);
