@@ -282,11 +282,19 @@ static int take_bytes(
 	return 0;
 }
 
+int ptf_perf_header_tracing_data(struct ptf_perf_header *header, struct ptf_reader *data)
+{
+	return take_bytes(
+	        header, data, &header->info.tracing_data, &header->info.tracing_data_size);
+}
+
 static int take_feature(struct ptf_perf_header *header, uint64_t feature, struct ptf_reader *r)
 {
 	struct ptf_perf_info *info = &header->info;
 
 	switch (feature) {
+	case PTF_FEATURE_TRACING_DATA:
+		return ptf_perf_header_tracing_data(header, r);
 	case PTF_FEATURE_BUILD_ID:
 		return take_build_ids(header, r);
 	case PTF_FEATURE_HOSTNAME:

@@ -23,6 +23,7 @@
 
 /* Feature bits (tools/perf/util/header.h). */
 enum {
+	PTF_FEATURE_TRACING_DATA = 1,
 	PTF_FEATURE_BUILD_ID = 2,
 	PTF_FEATURE_HOSTNAME = 3,
 	PTF_FEATURE_OSRELEASE = 4,
@@ -65,6 +66,9 @@ int ptf_perf_header_feature_record(struct ptf_perf_header *header, struct ptf_re
 int ptf_perf_header_event_update(struct ptf_perf_header *header, struct ptf_reader *body);
 int ptf_perf_header_build_id(
         struct ptf_perf_header *header, uint16_t misc, struct ptf_reader *body);
+
+/* What stands behind a pipe's HEADER_TRACING_DATA record. 0 or -PTF_ENOMEM. */
+int ptf_perf_header_tracing_data(struct ptf_perf_header *header, struct ptf_reader *data);
 
 /* Once, when everything was parsed: gives the events their names. */
 void ptf_perf_header_finish(struct ptf_perf_header *header);

@@ -249,6 +249,7 @@ static void take_sample(
 	uint64_t type = attr ? attr->sample_type : 0;
 	struct ptf_sample_id *sid = &record->sid;
 
+	sample->attr = attr;
 	if (type & PERF_SAMPLE_IDENTIFIER)
 		sid->id = ptf_reader_u64(r);
 	if (type & PERF_SAMPLE_IP)

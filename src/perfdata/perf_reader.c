@@ -193,6 +193,21 @@ static void fill_chunk(
 		chunk->size = left;
 }
 
+static int take_tracing_data(struct ptf_perf_reader *reader, const struct place *place,
+        const uint8_t *bytes, uint16_t size, size_t left, uint64_t *trailer)
+{
+	struct ptf_reader r = ptf_reader_make(bytes, size), data;
+	uint64_t length;
+
+	ptf_reader_skip(&r, PTF_RECORD_HEADER_SIZE);
+	length = ptf_reader_u32(&r);
+	if (r.failed)
+		return too_short(reader, place, PTF_RECORD_HEADER_TRACING_DATA);
+	*trailer = (length + 7) & ~7ull;
+	data = ptf_reader_make(bytes + size, length < left - size ? length : left - size);
+	return ptf_perf_header_tracing_data(&reader->header, &data);
+}
+
 /* Bytes that follow the record at bytes without belonging to its size. */
 static int take_trailer(struct ptf_perf_reader *reader, const struct place *place,
         const uint8_t *bytes, uint16_t size, size_t left, uint64_t *trailer)
@@ -202,13 +217,8 @@ static int take_trailer(struct ptf_perf_reader *reader, const struct place *plac
 	*trailer = 0;
 	if (ptf_perf_parse(&reader->header, bytes, size, reader->spare, &record) != 0)
 		return 0;
-	if (record.type == PTF_RECORD_HEADER_TRACING_DATA) {
-		struct ptf_reader r = ptf_reader_make(bytes, size);
-
-		ptf_reader_skip(&r, PTF_RECORD_HEADER_SIZE);
-		*trailer = ((uint64_t)ptf_reader_u32(&r) + 7) & ~7ull;
-		return r.failed ? too_short(reader, place, record.type) : 0;
-	}
+	if (record.type == PTF_RECORD_HEADER_TRACING_DATA)
+		return take_tracing_data(reader, place, bytes, size, left, trailer);
 	if (record.type != PTF_RECORD_AUXTRACE)
 		return 0;
 	*trailer = record.auxtrace.size;

@@ -56,8 +56,11 @@ struct ptf_perf_info {
 	uint32_t nr_cpus;                     /* available, 0 unknown */
 	const struct ptf_build_id *build_ids; /* from the BUILD_ID feature or records */
 	size_t n_build_ids;
-	const uint8_t *ptflame; /* feature 255, written by our recorder, or NULL */
-	size_t ptflame_size;    /* bytes */
+	const uint8_t
+	        *tracing_data;    /* formats of tracepoints (perf's trace-event-info.c), or NULL */
+	size_t tracing_data_size; /* bytes */
+	const uint8_t *ptflame;   /* feature 255, written by our recorder, or NULL */
+	size_t ptflame_size;      /* bytes */
 	bool pipe_mode, directory, compressed;
 	uint64_t skipped;        /* records of unknown type */
 	uint64_t records;        /* records delivered */

@@ -121,12 +121,15 @@ struct ptf_record_switch { /* SWITCH: next_prev_* are -1 */
 	bool preempt; /* ... and was still runnable (Linux 4.17) */
 };
 
+struct ptf_perf_attr; /* perf_reader.h */
+
 struct ptf_record_sample {
-	uint64_t ip, addr, period; /* 0 when not sampled */
-	const uint8_t *callchain;  /* callchain_n little-endian u64, or NULL */
-	uint64_t callchain_n;      /* entries, context markers included */
-	const uint8_t *raw;        /* tracepoint data, raw_size bytes, or NULL */
-	uint32_t raw_size;         /* bytes */
+	const struct ptf_perf_attr *attr; /* its event, owned by the reader; NULL: not known */
+	uint64_t ip, addr, period;        /* 0 when not sampled */
+	const uint8_t *callchain;         /* callchain_n little-endian u64, or NULL */
+	uint64_t callchain_n;             /* entries, context markers included */
+	const uint8_t *raw;               /* tracepoint data, raw_size bytes, or NULL */
+	uint32_t raw_size;                /* bytes */
 };
 
 struct ptf_record_ksymbol {

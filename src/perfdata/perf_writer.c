@@ -15,7 +15,7 @@
 #define SAMPLE_FIELDS                                                                              \
 	(PERF_SAMPLE_IDENTIFIER | PERF_SAMPLE_IP | PERF_SAMPLE_TID | PERF_SAMPLE_TIME |            \
 	        PERF_SAMPLE_ADDR | PERF_SAMPLE_ID | PERF_SAMPLE_STREAM_ID | PERF_SAMPLE_CPU |      \
-	        PERF_SAMPLE_PERIOD | PERF_SAMPLE_CALLCHAIN)
+	        PERF_SAMPLE_PERIOD | PERF_SAMPLE_CALLCHAIN | PERF_SAMPLE_RAW)
 
 enum {
 	MAX_RECORD = 65528,      /* a record's size has 16 bits; records are multiples of 8 */
@@ -303,7 +303,18 @@ static void put_thread_map(struct ptf_perf_writer *w, const struct ptf_sample_id
 	put_bytes(w, no_comm, sizeof(no_comm));
 }
 
-/* A SAMPLE of the dummy event: only what its sample_type has. False when that is more than here. */
+/* The size field counts the zeros that fill the record up, as in the kernel's. */
+static void put_raw(struct ptf_perf_writer *w, const struct ptf_record_sample *sample)
+{
+	static const uint8_t zeros[8];
+	uint32_t fill = (8 - (sample->raw_size + sizeof(uint32_t)) % 8) % 8;
+
+	put_u32(w, sample->raw_size + fill);
+	put_bytes(w, sample->raw, sample->raw_size);
+	put_bytes(w, zeros, fill);
+}
+
+/* A SAMPLE: only what its sample_type has. False when that is more than here. */
 static bool put_sample(struct ptf_perf_writer *w, const struct ptf_record *record)
 {
 	uint64_t type = w->events.v[0].attr.sample_type;
@@ -337,6 +348,8 @@ static bool put_sample(struct ptf_perf_writer *w, const struct ptf_record *recor
 		put_u64(w, sample->callchain_n);
 		put_bytes(w, sample->callchain, sample->callchain_n * sizeof(uint64_t));
 	}
+	if (type & PERF_SAMPLE_RAW)
+		put_raw(w, sample);
 	return true;
 }
 
@@ -556,6 +569,9 @@ static bool put_feature(
 	const char *text = NULL;
 
 	switch (feature) {
+	case PTF_FEATURE_TRACING_DATA:
+		put_bytes(w, f->tracing_data, f->tracing_data_size);
+		return f->tracing_data_size > 0;
 	case PTF_FEATURE_HOSTNAME:
 		text = f->hostname;
 		break;

@@ -24,10 +24,12 @@ struct ptf_perf_writer;
 struct ptf_perf_features {
 	const char *hostname, *os_release, *arch, *cpuid, *cpu_desc;
 	uint32_t nr_cpus;
-	int argc;                /* command line */
-	const char *const *argv; /* argc strings */
-	const uint8_t *ptflame;  /* content of feature 255 */
-	size_t ptflame_size;     /* bytes */
+	int argc;                    /* command line */
+	const char *const *argv;     /* argc strings */
+	const uint8_t *tracing_data; /* formats of tracepoints, as perf writes them */
+	size_t tracing_data_size;    /* bytes */
+	const uint8_t *ptflame;      /* content of feature 255 */
+	size_t ptflame_size;         /* bytes */
 };
 
 int ptf_perf_writer_create(
@@ -42,7 +44,7 @@ int ptf_perf_writer_add_attr(struct ptf_perf_writer *writer, const struct perf_e
 
 /* Writes one record of the kinds MMAP2, COMM, FORK, EXIT, SWITCH, SWITCH_CPU_WIDE, AUX,
  * ITRACE_START, LOST, AUXTRACE_INFO, TIME_CONV, THREAD_MAP (of one thread: the sid's tid),
- * FINISHED_ROUND, SAMPLE (no fields behind the callchain). The sample_id is taken from record->sid.
+ * FINISHED_ROUND, SAMPLE (no fields behind the raw data). The sample_id is taken from record->sid.
  * PTF_EINVAL for other kinds, and when it is longer than a record can be (65528 bytes). */
 int ptf_perf_writer_record(
         struct ptf_perf_writer *writer, const struct ptf_record *record, struct ptf_error *err);

@@ -168,10 +168,12 @@ static int compare_threads(const void *a, const void *b)
 	return x->start_ns < y->start_ns ? -1 : x->start_ns > y->start_ns;
 }
 
-/* A thread that did nothing in the window: no code, no time. */
-static bool is_empty(const struct ptf_profile_thread *thread)
+/* A thread that did nothing in the window (no code, no time), or that only the tracepoints of the
+ * whole machine tell of. */
+static bool is_left_out(
+        const struct ptf_profile_thread *thread, const struct ptf_thread_timeline *life)
 {
-	return thread->start_ns == thread->end_ns && !thread->tree.root.children;
+	return !thread->tree.root.children && (thread->start_ns == thread->end_ns || !life->named);
 }
 
 int ptf_thread_set_finish(struct ptf_thread_set *set, struct ptf_profile *profile,
@@ -191,7 +193,7 @@ int ptf_thread_set_finish(struct ptf_thread_set *set, struct ptf_profile *profil
 		profile->n_threads++;
 		if (finish_life(set, profile, i, thread, err) < 0)
 			return -PTF_ENOMEM;
-		if (!is_empty(thread))
+		if (!is_left_out(thread, &lives[i]))
 			continue;
 		ptf_call_tree_release(&thread->tree);
 		profile->n_threads--;

@@ -15,6 +15,7 @@ void ptf_recording_release(struct ptf_recording *recording)
 	free(recording->spans);
 	ptf_aux_streams_release(&recording->streams);
 	ptf_timelines_destroy(recording->timelines);
+	ptf_tracepoints_destroy(recording->tracepoints);
 	ptf_code_images_destroy(recording->images);
 	ptf_perf_reader_destroy(recording->reader);
 	*recording = (struct ptf_recording){0};
@@ -333,6 +334,11 @@ static int prepare(struct ptf_recording *recording, const char *path, struct aux
 	size_t n_chunks;
 	int rc;
 
+	recording->tracepoints =
+	        ptf_tracepoints_create(info->tracing_data, info->tracing_data_size);
+	if (!recording->tracepoints)
+		return no_memory(err);
+	ptf_timelines_use_tracepoints(recording->timelines, recording->tracepoints);
 	if (release_before(info->os_release, 4, 17))
 		ptf_timelines_reasons_unknown(recording->timelines);
 	rc = read_records(recording, breaks, err);

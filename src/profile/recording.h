@@ -25,6 +25,7 @@ struct ptf_recording {
 	struct ptf_function_table *functions; /* borrowed */
 	struct ptf_code_images *images;       /* owned, frozen */
 	struct ptf_timelines *timelines;      /* owned, frozen */
+	struct ptf_tracepoints *tracepoints;  /* owned */
 	struct ptf_aux_streams streams;       /* cut */
 	struct ptf_run_spans *spans;          /* owned, one array for each stream */
 	struct ptf_engine_config engine;      /* clock, CPU, images */

@@ -7,18 +7,29 @@
 #include "base/vec.h"
 #include "sched/thread_timeline.h"
 
+#define NOT_WOKEN UINT64_MAX
+
+/* Who tells of a switch. */
+enum source { SOURCE_SWITCH, SOURCE_TRACEPOINT };
+
 /* A thread's life while records come in. */
 struct life {
 	struct ptf_thread_timeline t;
 	PTF_VEC(struct ptf_off_span) spans;
-	uint64_t out_ns;    /* switched out since; valid when out */
-	bool out, switched; /* off now; a switch record was seen */
-	uint8_t out_reason; /* enum ptf_off_reason */
-	size_t earlier;     /* life of the same tid before this one + 1, 0: none */
+	uint64_t out_ns;     /* switched out since; valid when out */
+	uint64_t woken_ns;   /* runnable again since, NOT_WOKEN: not while out */
+	bool out, switched;  /* off now; a switch record was seen */
+	uint8_t out_reason;  /* enum ptf_off_reason */
+	uint8_t out_told;    /* by which sources (1 << enum source) it went out last */
+	uint8_t before_told; /* ... when it left before_cpu */
+	int32_t cpu;         /* where it runs or ran last, -1 unknown */
+	int32_t before_cpu;  /* the one before, -1 unknown */
+	size_t earlier;      /* life of the same tid before this one + 1, 0: none */
 };
 
 struct cpu_history {
 	PTF_VEC(struct ptf_cpu_span) spans;
+	bool traced; /* by sched_switch, which always says who comes next */
 };
 
 struct ptf_timelines {
@@ -28,7 +39,10 @@ struct ptf_timelines {
 	PTF_VEC(struct cpu_history) cpus;
 	struct ptf_thread_timeline *frozen;
 	uint64_t first_ns, last_ns;
+	const struct ptf_tracepoints *tracepoints; /* borrowed, NULL: none */
 	bool any_time, switches, reasons_unknown;
+	bool traced_switches; /* there was a sched_switch ... */
+	bool traced_machine;  /* ... of the idle task */
 };
 
 struct ptf_timelines *ptf_timelines_create(void)
@@ -69,7 +83,10 @@ static struct life *new_life(struct ptf_timelines *timelines, int32_t pid, int32
 {
 	bool made;
 	uint64_t *at = ptf_hash_map_at(&timelines->by_tid, (uint32_t)tid, &made);
-	struct life life = {.t = {.pid = pid, .tid = tid, .comm = "", .end_ns = UINT64_MAX}};
+	struct life life = {.t = {.pid = pid, .tid = tid, .comm = "", .end_ns = UINT64_MAX},
+	        .woken_ns = NOT_WOKEN,
+	        .cpu = -1,
+	        .before_cpu = -1};
 
 	if (!at)
 		return NULL;
@@ -82,7 +99,7 @@ static struct life *new_life(struct ptf_timelines *timelines, int32_t pid, int32
 
 /* The life that is going on; a mention after EXIT without FORK belongs to the life that ended
  * (its last switch-out comes after its EXIT record). NULL: out of memory. */
-static struct life *current_life(struct ptf_timelines *timelines, int32_t pid, int32_t tid)
+static struct life *any_life(struct ptf_timelines *timelines, int32_t pid, int32_t tid)
 {
 	struct life *life = last_life(timelines, tid);
 
@@ -90,6 +107,16 @@ static struct life *current_life(struct ptf_timelines *timelines, int32_t pid, i
 		life = new_life(timelines, pid, tid);
 	if (life && life->t.pid < 0)
 		life->t.pid = pid;
+	return life;
+}
+
+/* The same, of a thread that a record names. */
+static struct life *current_life(struct ptf_timelines *timelines, int32_t pid, int32_t tid)
+{
+	struct life *life = any_life(timelines, pid, tid);
+
+	if (life)
+		life->t.named = true;
 	return life;
 }
 
@@ -131,6 +158,7 @@ static int add_fork(
 		life = succeed(timelines, old, record);
 	if (!life)
 		return no_memory(err);
+	life->t.named = true;
 	life->t.forked = record->task.time_ns != 0;
 	life->t.start_ns = record->task.time_ns;
 	if (!*life->t.comm)
@@ -148,110 +176,244 @@ static int add_exit(
 		life = new_life(timelines, record->task.pid, record->task.tid);
 	if (!life)
 		return no_memory(err);
+	life->t.named = true;
 	life->t.exited = true;
 	life->t.end_ns = record->task.time_ns;
 	return 0;
 }
 
+/* Ends the time off the CPU: as it began up to the wakeup, if one is known, then in the run queue.
+ */
 static int close_span(struct life *life, uint64_t to_ns, struct ptf_error *err)
 {
 	struct ptf_off_span span = {life->out_ns, to_ns, life->out_reason};
+	struct ptf_off_span queued = {life->woken_ns, to_ns, PTF_OFF_RUNQUEUE};
 
 	life->out = false;
-	if (to_ns <= span.from_ns)
-		return 0;
-	return ptf_vec_push(&life->spans, span) ? 0 : no_memory(err);
+	if (life->woken_ns != NOT_WOKEN && life->woken_ns < to_ns) {
+		span.to_ns = life->woken_ns;
+		if (span.from_ns > span.to_ns)
+			queued.from_ns = span.from_ns;
+	} else {
+		queued.from_ns = to_ns;
+	}
+	life->woken_ns = NOT_WOKEN;
+	if (span.from_ns < span.to_ns && !ptf_vec_push(&life->spans, span))
+		return no_memory(err);
+	if (queued.from_ns < queued.to_ns && !ptf_vec_push(&life->spans, queued))
+		return no_memory(err);
+	return 0;
 }
 
-/* From the record's time on its CPU runs (pid, tid). */
-static int note_cpu(struct ptf_timelines *timelines, const struct ptf_record *record, int32_t pid,
-        int32_t tid, struct ptf_error *err)
-{
-	int32_t before_pid = record->sw.out ? record->sid.pid : -1;
-	int32_t before_tid = record->sw.out ? record->sid.tid : -1;
-	struct ptf_cpu_span span = {record->sid.time_ns, pid, tid};
-	int32_t cpu = record->sid.cpu;
-	struct cpu_history *history;
+/* ---- who runs on a CPU ---- */
 
+/* NULL: no such CPU (*rc 0) or out of memory. */
+static struct cpu_history *cpu_at(
+        struct ptf_timelines *timelines, int32_t cpu, int *rc, struct ptf_error *err)
+{
+	*rc = 0;
 	if (cpu < 0 || cpu > 65535)
-		return 0;
+		return NULL;
 	while ((size_t)cpu >= timelines->cpus.n) {
-		if (!ptf_vec_push(&timelines->cpus, (struct cpu_history){0}))
-			return no_memory(err);
+		if (!ptf_vec_push(&timelines->cpus, (struct cpu_history){0})) {
+			*rc = no_memory(err);
+			return NULL;
+		}
 	}
-	history = &timelines->cpus.v[cpu];
+	return &timelines->cpus.v[cpu];
+}
+
+/* From a time on the CPU runs (pid, tid); before: who ran until then, tid <= 0 unknown. */
+static int note_cpu(struct cpu_history *history, struct ptf_cpu_span span, int32_t before_pid,
+        int32_t before_tid, struct ptf_error *err)
+{
 	/* A first record that switches a thread out tells who ran before. */
 	if (!history->spans.n && before_tid > 0 &&
 	        !ptf_vec_push(&history->spans, (struct ptf_cpu_span){0, before_pid, before_tid}))
 		return no_memory(err);
-	if (history->spans.n && history->spans.v[history->spans.n - 1].tid == tid)
+	if (history->spans.n && history->spans.v[history->spans.n - 1].tid == span.tid)
 		return 0;
 	return ptf_vec_push(&history->spans, span) ? 0 : no_memory(err);
 }
 
-/* runnable: the records say so; before Linux 4.17 they never do. */
-static enum ptf_off_reason out_reason(const struct ptf_timelines *timelines, bool runnable)
+static int note_cpu_of_switch(
+        struct ptf_timelines *timelines, const struct ptf_record *record, struct ptf_error *err)
+{
+	const struct ptf_sample_id *sid = &record->sid;
+	bool out = record->sw.out;
+	struct ptf_cpu_span span = {sid->time_ns, sid->pid, sid->tid};
+	struct cpu_history *history;
+	int rc;
+
+	history = cpu_at(timelines, sid->cpu, &rc, err);
+	if (!history)
+		return rc;
+	if (out) {
+		/* One that does not say who comes next unsays nothing. */
+		if (record->type == PTF_RECORD_SWITCH && history->traced)
+			return 0;
+		span.pid = record->sw.next_prev_pid;
+		span.tid = record->sw.next_prev_tid;
+	}
+	return note_cpu(history, span, out ? sid->pid : -1, out ? sid->tid : -1, err);
+}
+
+/* ---- switches ---- */
+
+/* runnable: the records say so; before Linux 4.17 SWITCH never does. */
+static enum ptf_off_reason out_reason(
+        const struct ptf_timelines *timelines, enum source source, bool runnable)
 {
 	if (runnable)
 		return PTF_OFF_PREEMPTED;
-	return timelines->reasons_unknown ? PTF_OFF_UNKNOWN : PTF_OFF_BLOCKED;
+	return timelines->reasons_unknown && source == SOURCE_SWITCH ? PTF_OFF_UNKNOWN
+	                                                             : PTF_OFF_BLOCKED;
 }
 
-static int thread_out(struct ptf_timelines *timelines, const struct ptf_record *record, int32_t pid,
-        int32_t tid, struct ptf_error *err)
+/* It left a CPU where it had been before the one where it is now, and the clocks of the two
+ * disagree: the record comes after the switch-in that followed it. */
+static bool is_stale(const struct life *life, int32_t cpu, enum source source)
 {
-	struct life *life = current_life(timelines, pid, tid);
+	return cpu != life->cpu && cpu >= 0 && cpu == life->before_cpu &&
+	       !(life->before_told & 1u << source);
+}
 
-	if (!life)
-		return no_memory(err);
-	if (!life->out) {
-		life->out = true;
-		life->out_ns = record->sid.time_ns;
-		life->out_reason = out_reason(timelines, record->sw.preempt);
+static int thread_out(struct ptf_timelines *timelines, struct life *life,
+        const struct ptf_sample_id *sid, enum source source, bool runnable, struct ptf_error *err)
+{
+	enum ptf_off_reason reason = out_reason(timelines, source, runnable);
+
+	if (is_stale(life, sid->cpu, source)) {
+		life->before_told |= (uint8_t)(1u << source);
+		return 0;
 	}
-	life->switched = true;
+	if (life->out && !(life->out_told & 1u << source)) { /* the other source's word */
+		life->out_told |= (uint8_t)(1u << source);
+		if (life->out_reason == PTF_OFF_UNKNOWN)
+			life->out_reason = (uint8_t)reason;
+		return 0;
+	}
+	/* Out twice: a switch-in between was lost, nobody knows when; off until now. */
+	if (life->out && close_span(life, sid->time_ns, err) < 0)
+		return -PTF_ENOMEM;
+	life->out = life->switched = true;
+	life->out_ns = sid->time_ns;
+	life->woken_ns = NOT_WOKEN;
+	life->out_reason = (uint8_t)reason;
+	life->out_told = (uint8_t)(1u << source);
+	life->cpu = sid->cpu;
 	return 0;
 }
 
-static int thread_in(struct ptf_timelines *timelines, const struct ptf_record *record, int32_t pid,
-        int32_t tid, struct ptf_error *err)
+/* The reason of a thread that was off before anything was seen of it: a new one waits for its
+ * first CPU. */
+static enum ptf_off_reason first_reason(
+        const struct ptf_timelines *timelines, const struct life *life, enum source source)
 {
-	struct life *life = current_life(timelines, pid, tid);
+	if (life->woken_ns != NOT_WOKEN)
+		return PTF_OFF_BLOCKED;
+	return out_reason(timelines, source, life->t.forked);
+}
 
-	if (!life)
-		return no_memory(err);
+static int thread_in(struct ptf_timelines *timelines, struct life *life,
+        const struct ptf_sample_id *sid, enum source source, struct ptf_error *err)
+{
 	/* The first switch tells the state before it: its opposite. */
-	if (!life->switched && !life->out) {
+	if (!life->switched) {
 		life->out = true;
 		life->out_ns = life->t.start_ns;
-		life->out_reason = out_reason(timelines, life->t.forked);
+		life->out_reason = (uint8_t)first_reason(timelines, life, source);
 	}
 	life->switched = true;
-	return life->out ? close_span(life, record->sid.time_ns, err) : 0;
+	if (sid->cpu != life->cpu) {
+		life->before_cpu = life->cpu;
+		life->before_told = life->out ? life->out_told : 0;
+		life->cpu = sid->cpu;
+	}
+	return life->out ? close_span(life, sid->time_ns, err) : 0;
 }
 
 /* SWITCH and SWITCH_CPU_WIDE of the thread in the sample_id; tid 0 is the idle task. */
 static int add_switch(
         struct ptf_timelines *timelines, const struct ptf_record *record, struct ptf_error *err)
 {
-	int32_t pid = record->sid.pid, tid = record->sid.tid;
-	bool out = record->sw.out;
+	const struct ptf_sample_id *sid = &record->sid;
+	struct life *life;
 	int rc = 0;
 
-	if (!record->sid.has_time)
+	if (!sid->has_time)
 		return 0;
 	timelines->switches = true;
-	if (tid > 0)
-		rc = out ? thread_out(timelines, record, pid, tid, err)
-		         : thread_in(timelines, record, pid, tid, err);
-	if (rc < 0)
+	if (sid->tid > 0) {
+		life = current_life(timelines, sid->pid, sid->tid);
+		if (!life)
+			return no_memory(err);
+		rc = record->sw.out ? thread_out(timelines, life, sid, SOURCE_SWITCH,
+		                              record->sw.preempt, err)
+		                    : thread_in(timelines, life, sid, SOURCE_SWITCH, err);
+	}
+	return rc < 0 ? rc : note_cpu_of_switch(timelines, record, err);
+}
+
+/* ---- tracepoints ---- */
+
+static int add_traced_switch(struct ptf_timelines *timelines, const struct ptf_record *record,
+        const struct ptf_tracepoint *point, struct ptf_error *err)
+{
+	const struct ptf_sample_id *sid = &record->sid;
+	struct cpu_history *history;
+	struct life *life;
+	int rc = 0;
+
+	timelines->traced_switches = true;
+	timelines->traced_machine |= point->prev_tid == 0;
+	if (point->prev_tid > 0) {
+		life = any_life(timelines, sid->pid, point->prev_tid);
+		rc = life ? thread_out(
+		                    timelines, life, sid, SOURCE_TRACEPOINT, point->runnable, err)
+		          : no_memory(err);
+	}
+	if (rc == 0 && point->next_tid > 0) {
+		life = any_life(timelines, -1, point->next_tid);
+		rc = life ? thread_in(timelines, life, sid, SOURCE_TRACEPOINT, err)
+		          : no_memory(err);
+	}
+	history = rc == 0 ? cpu_at(timelines, sid->cpu, &rc, err) : NULL;
+	if (!history)
 		return rc;
-	if (!out)
-		return note_cpu(timelines, record, pid, tid, err);
-	if (record->type == PTF_RECORD_SWITCH_CPU_WIDE)
-		return note_cpu(
-		        timelines, record, record->sw.next_prev_pid, record->sw.next_prev_tid, err);
-	return note_cpu(timelines, record, -1, -1, err);
+	history->traced = true;
+	return note_cpu(history,
+	        (struct ptf_cpu_span){sid->time_ns, point->next_tid ? -1 : 0, point->next_tid},
+	        sid->pid, point->prev_tid, err);
+}
+
+/* The thread was asleep, or has never run: since now it waits for a CPU. Later wakeups of the same
+ * sleep (sched_wakeup behind sched_waking) say nothing new. */
+static void add_wakeup(struct ptf_timelines *timelines, uint64_t time_ns, int32_t tid)
+{
+	struct life *life = last_life(timelines, tid);
+
+	if (!life || life->woken_ns != NOT_WOKEN)
+		return;
+	if (life->out ? life->out_reason != PTF_OFF_PREEMPTED : !life->switched)
+		life->woken_ns = time_ns;
+	if (life->out && life->out_reason == PTF_OFF_UNKNOWN)
+		life->out_reason = PTF_OFF_BLOCKED;
+}
+
+static int add_sample(
+        struct ptf_timelines *timelines, const struct ptf_record *record, struct ptf_error *err)
+{
+	struct ptf_tracepoint point;
+
+	if (!timelines->tracepoints || !record->sid.has_time)
+		return 0;
+	point = ptf_tracepoints_read(timelines->tracepoints, record);
+	if (point.kind == PTF_TRACEPOINT_SWITCH)
+		return add_traced_switch(timelines, record, &point, err);
+	if (point.kind == PTF_TRACEPOINT_WAKING && point.tid > 0)
+		add_wakeup(timelines, record->sid.time_ns, point.tid);
+	return 0;
 }
 
 static void note_time(struct ptf_timelines *timelines, const struct ptf_record *record)
@@ -281,6 +443,8 @@ int ptf_timelines_add(
 	case PTF_RECORD_SWITCH:
 	case PTF_RECORD_SWITCH_CPU_WIDE:
 		return add_switch(timelines, record, err);
+	case PTF_RECORD_SAMPLE:
+		return add_sample(timelines, record, err);
 	case PTF_RECORD_ITRACE_START:
 		return ptf_timelines_mention(
 		        timelines, record->itrace_start.pid, record->itrace_start.tid, err);
@@ -295,6 +459,12 @@ int ptf_timelines_mention(
 	if (tid <= 0)
 		return 0;
 	return current_life(timelines, pid, tid) ? 0 : no_memory(err);
+}
+
+void ptf_timelines_use_tracepoints(
+        struct ptf_timelines *timelines, const struct ptf_tracepoints *tracepoints)
+{
+	timelines->tracepoints = tracepoints;
 }
 
 void ptf_timelines_reasons_unknown(struct ptf_timelines *timelines)
@@ -342,10 +512,55 @@ static int freeze_life(struct ptf_timelines *timelines, struct life *life, uint6
 	return 0;
 }
 
+/* Were the sched_switch events those of whole CPUs? One that is opened for threads fires when they
+ * leave a CPU, never when they come: it is always in the name of one of them. */
+static bool traced_whole_machine(const struct ptf_timelines *timelines)
+{
+	bool strangers = timelines->traced_machine;
+
+	ptf_vec_foreach (life, &timelines->lives)
+		strangers |= life->switched && !life->t.named && life->out_told;
+	return timelines->traced_switches && strangers;
+}
+
+/* Tracepoints say who comes onto a CPU by tid alone. */
+static void complete_cpus(struct ptf_timelines *timelines)
+{
+	ptf_vec_foreach (cpu, &timelines->cpus) {
+		ptf_vec_foreach (span, &cpu->spans) {
+			const struct ptf_thread_timeline *life =
+			        span->pid < 0 && span->tid > 0
+			                ? ptf_timelines_find(timelines, span->tid, span->from_ns)
+			                : NULL;
+
+			if (life)
+				span->pid = life->pid;
+		}
+	}
+}
+
+/* Switches-out alone are no accounting. */
+static void decide_switches(struct ptf_timelines *timelines)
+{
+	if (timelines->switches || !timelines->traced_switches)
+		return;
+	timelines->switches = traced_whole_machine(timelines);
+	if (timelines->switches)
+		return;
+	ptf_vec_foreach (life, &timelines->lives) {
+		life->spans.n = 0;
+		life->out = false;
+	}
+	ptf_vec_foreach (cpu, &timelines->cpus)
+		cpu->spans.n = 0;
+}
+
 int ptf_timelines_freeze(
         struct ptf_timelines *timelines, uint64_t start_ns, uint64_t end_ns, struct ptf_error *err)
 {
 	size_t n = timelines->lives.n;
+
+	decide_switches(timelines);
 
 	timelines->frozen = calloc(n ? n : 1, sizeof(*timelines->frozen));
 	if (!timelines->frozen)
@@ -355,6 +570,7 @@ int ptf_timelines_freeze(
 			return -PTF_ENOMEM;
 		timelines->frozen[i] = timelines->lives.v[i].t;
 	}
+	complete_cpus(timelines);
 	return 0;
 }
 

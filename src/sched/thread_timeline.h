@@ -4,7 +4,12 @@
  *
  * All records are added in time order, then the collection is frozen with the window; after that
  * it is constant and thread-safe. Sources: COMM, FORK, EXIT, ITRACE_START, THREAD_MAP-like
- * mentions, SWITCH and SWITCH_CPU_WIDE (include/uapi/linux/perf_event.h).
+ * mentions, SWITCH and SWITCH_CPU_WIDE (include/uapi/linux/perf_event.h), and samples of the
+ * scheduler's tracepoints (sched/tracepoints.h).
+ *
+ * SWITCH and sched_switch may both tell of a switch: whichever comes first counts, and who is out
+ * cannot go out again. Tracepoints of the whole machine tell of threads that nobody records; such
+ * a life is not `named` and belongs into a profile only if code of it was traced.
  */
 #ifndef PTF_THREAD_TIMELINE_H
 #define PTF_THREAD_TIMELINE_H
@@ -17,6 +22,7 @@
 
 #include "perfdata/perf_record.h"
 #include "sched/time_class.h"
+#include "sched/tracepoints.h"
 
 /* A span in which a thread was off its CPU. */
 struct ptf_off_span {
@@ -27,9 +33,10 @@ struct ptf_off_span {
 /* One life of a thread: a thread id that is used again after EXIT is another life. */
 struct ptf_thread_timeline {
 	int32_t pid, tid;
-	const char *comm;               /* last name, "" unknown; owned by the collection */
-	uint64_t start_ns, end_ns;      /* life inside the window; end >= start */
-	bool forked, exited;            /* start is a FORK, end is an EXIT */
+	const char *comm;          /* last name, "" unknown; owned by the collection */
+	uint64_t start_ns, end_ns; /* life inside the window; end >= start */
+	bool forked, exited;       /* start is a FORK, end is an EXIT */
+	bool named;                /* by a record or a stream of its own, not only by tracepoints */
 	const struct ptf_off_span *off; /* n_off spans, in time order, inside the life */
 	size_t n_off;
 };
@@ -54,6 +61,10 @@ int ptf_timelines_add(
 int ptf_timelines_mention(
         struct ptf_timelines *timelines, int32_t pid, int32_t tid, struct ptf_error *err);
 
+/* To be called first: what samples of tracepoints mean (borrowed until freeze). */
+void ptf_timelines_use_tracepoints(
+        struct ptf_timelines *timelines, const struct ptf_tracepoints *tracepoints);
+
 /* To be called first: the kernel does not say why a thread is switched out (before Linux 4.17). */
 void ptf_timelines_reasons_unknown(struct ptf_timelines *timelines);
 
@@ -65,7 +76,8 @@ void ptf_timelines_range(
 int ptf_timelines_freeze(
         struct ptf_timelines *timelines, uint64_t start_ns, uint64_t end_ns, struct ptf_error *err);
 
-/* Were there context switch records? If not, off and kernel time cannot be told apart. */
+/* Were there context switch records (or sched_switch of the whole machine)? If not, off and kernel
+ * time cannot be told apart. */
 bool ptf_timelines_switches(const struct ptf_timelines *timelines);
 
 /* The lives, in order of their first mention; frozen. */

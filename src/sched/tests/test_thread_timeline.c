@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Lives of threads and when they were off their CPUs, from records written by hand. */
+#include <linux/perf_event.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +9,9 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "perfdata/perf_reader.h"
 #include "sched/thread_timeline.h"
+#include "tracing_data.h"
 
 enum { PID = 10, WINDOW_START = 1000, WINDOW_END = 2000 };
 
@@ -191,7 +194,8 @@ static void test_open_at_both_ends(void **state)
 	ptf_timelines_destroy(t);
 }
 
-/* A switch that is told twice, or twice the same way, changes nothing. */
+/* In twice: what is between was on, as far as is known. Out twice: the thread has run between, but
+ * nobody knows when. */
 static void test_repeated_switches(void **state)
 {
 	struct ptf_timelines *t = make();
@@ -205,8 +209,30 @@ static void test_repeated_switches(void **state)
 	in(t, 1100, 12);
 	in(t, 1150, 12);
 	freeze(t);
-	assert_off(life(t, 11, 1000), 1100, 1150, PTF_OFF_BLOCKED, 0);
+	assert_off(
+	        life(t, 11, 1000), 1100, 1120, PTF_OFF_BLOCKED, 1120, 1150, PTF_OFF_PREEMPTED, 0);
 	assert_off(life(t, 12, 1000), WINDOW_START, 1100, PTF_OFF_BLOCKED, 0);
+	ptf_timelines_destroy(t);
+}
+
+/* The clock of the CPU that a thread left is ahead of the one it came to: its switch-out comes
+ * behind the switch-in that followed it, and is over. */
+static void test_switches_out_of_order(void **state)
+{
+	struct ptf_timelines *t = make();
+
+	switched(t, 1100, 11, 0, false);
+	switched(t, 1199, 11, 1, false);
+	switched(t, 1200, 11, 0, true);
+	switched(t, 1300, 11, 1, true);
+	switched(t, 1350, 11, 0, false);
+	/* But this one was only lost. */
+	switched(t, 1400, 11, 1, false);
+	switched(t, 1450, 11, 1, true);
+	switched(t, 1500, 11, 1, false);
+	freeze(t);
+	assert_off(life(t, 11, 1000), WINDOW_START, 1100, PTF_OFF_BLOCKED, 1300, 1350,
+	        PTF_OFF_BLOCKED, 1450, 1500, PTF_OFF_BLOCKED, 0);
 	ptf_timelines_destroy(t);
 }
 
@@ -373,6 +399,186 @@ static void test_reasons_unknown(void **state)
 	ptf_timelines_destroy(t);
 }
 
+/* ---- tracepoints ---- */
+
+static uint8_t formats[TRACING_DATA_MAX];
+static struct ptf_tracepoints *tracepoints;
+static struct ptf_perf_attr switch_attr = {.type = PERF_TYPE_TRACEPOINT, .config = SCHED_SWITCH_ID};
+static struct ptf_perf_attr waking_attr = {.type = PERF_TYPE_TRACEPOINT};
+
+static struct ptf_timelines *make_traced(void)
+{
+	struct ptf_timelines *t = make();
+
+	tracepoints = ptf_tracepoints_create(formats, tracing_data_make(formats));
+	assert_non_null(tracepoints);
+	ptf_timelines_use_tracepoints(t, tracepoints);
+	return t;
+}
+
+static void destroy_traced(struct ptf_timelines *t)
+{
+	ptf_timelines_destroy(t);
+	ptf_tracepoints_destroy(tracepoints);
+}
+
+/* On a CPU, `prev` (prev_state: 0 it could go on) leaves for `next`. */
+static void sched_switch(struct ptf_timelines *t, uint64_t ns, int32_t cpu, int32_t prev,
+        uint64_t prev_state, int32_t next)
+{
+	uint8_t raw[SCHED_SWITCH_SIZE];
+	struct ptf_record record = {.type = PTF_RECORD_SAMPLE,
+	        .sid = sid(ns, prev, cpu),
+	        .sample = {.attr = &switch_attr, .raw = raw, .raw_size = sizeof(raw)}};
+
+	sched_switch_raw(raw, prev, prev_state, next);
+	add(t, record);
+}
+
+static void wakeup(struct ptf_timelines *t, uint64_t ns, uint16_t id, int32_t tid)
+{
+	uint8_t raw[SCHED_WAKING_SIZE];
+	struct ptf_record record = {.type = PTF_RECORD_SAMPLE,
+	        .sid = sid(ns, 99, 3),
+	        .sample = {.attr = &waking_attr, .raw = raw, .raw_size = sizeof(raw)}};
+
+	waking_attr.config = id;
+	sched_waking_raw(raw, id, tid);
+	add(t, record);
+}
+
+/* What the tracepoints say alone. */
+static void test_tracepoints(void **state)
+{
+	struct ptf_timelines *t = make_traced();
+
+	comm(t, 0, 11, "worker");
+	sched_switch(t, 1100, 0, 11, 1, 0); /* asleep */
+	wakeup(t, 1140, SCHED_WAKING_ID, 11);
+	wakeup(t, 1145, SCHED_WAKEUP_ID, 11); /* the same, told again */
+	sched_switch(t, 1150, 0, 0, 0, 11);
+	sched_switch(t, 1200, 0, 11, 0, 12);  /* preempted */
+	wakeup(t, 1210, SCHED_WAKING_ID, 11); /* of a thread that is awake */
+	sched_switch(t, 1230, 0, 12, 0x100, 11);
+	wakeup(t, 1240, SCHED_WAKING_ID, 11); /* nor is it off */
+	sched_switch(t, 1300, 0, 11, 2, 0);
+	sched_switch(t, 1310, 1, 0, 0, 11);
+	sched_switch(t, 1400, 1, 11, 1, 0);
+	wakeup(t, 1450, SCHED_WAKING_ID, 11); /* and never comes */
+	assert_false(ptf_timelines_switches(t));
+	freeze(t);
+	assert_true(ptf_timelines_switches(t));
+	assert_off(life(t, 11, 1100), 1100, 1140, PTF_OFF_BLOCKED, 1140, 1150, PTF_OFF_RUNQUEUE,
+	        1200, 1230, PTF_OFF_PREEMPTED, 1300, 1310, PTF_OFF_BLOCKED, 1400, 1450,
+	        PTF_OFF_BLOCKED, 1450, WINDOW_END, PTF_OFF_RUNQUEUE, 0);
+	assert_true(life(t, 11, 1100)->named);
+	assert_false(life(t, 12, 1100)->named);
+	destroy_traced(t);
+}
+
+/* A thread whose sleep began before the recording; a new one, which waits for its first CPU. */
+static void test_wakeups_before_the_first_switch(void **state)
+{
+	struct ptf_timelines *t = make_traced();
+
+	comm(t, 0, 11, "old");
+	wakeup(t, 1050, SCHED_WAKING_ID, 11);
+	in(t, 1100, 11);
+	forked(t, 1200, PID, 12);
+	wakeup(t, 1205, SCHED_WAKEUP_NEW_ID, 12);
+	in(t, 1230, 12);
+	comm(t, 0, 13, "sleeps on");
+	wakeup(t, 1300, SCHED_WAKING_ID, 13);
+	out(t, 1310, 13);
+	in(t, 1320, 13);
+	freeze(t);
+	assert_off(life(t, 11, 1100), WINDOW_START, 1050, PTF_OFF_BLOCKED, 1050, 1100,
+	        PTF_OFF_RUNQUEUE, 0);
+	assert_off(life(t, 12, 1200), 1200, 1205, PTF_OFF_BLOCKED, 1205, 1230, PTF_OFF_RUNQUEUE, 0);
+	assert_off(life(t, 13, 1200), 1310, 1320, PTF_OFF_BLOCKED, 0);
+	destroy_traced(t);
+}
+
+/* SWITCH and sched_switch of the same switches: each counts once, and the tracepoint knows why
+ * where an old kernel's SWITCH does not. */
+static void test_both_sources(void **state)
+{
+	struct ptf_timelines *t = make_traced();
+	const struct ptf_cpu_span *cpu;
+	size_t n;
+
+	ptf_timelines_reasons_unknown(t);
+	sched_switch(t, 1100, 0, 11, 1, 12);
+	out(t, 1101, 11);
+	sched_switch(t, 1150, 0, 12, 0, 11);
+	in(t, 1151, 11);
+	out(t, 1200, 11); /* in the other order */
+	sched_switch(t, 1201, 0, 11, 0, 12);
+	in(t, 1250, 11);
+	sched_switch(t, 1251, 0, 12, 0, 11);
+	freeze(t);
+	assert_off(
+	        life(t, 11, 1100), 1100, 1150, PTF_OFF_BLOCKED, 1200, 1250, PTF_OFF_PREEMPTED, 0);
+	cpu = ptf_timelines_cpu(t, 0, &n);
+	assert_int_equal(n, 5); /* 11 12 11 12 11: SWITCH alone does not say who comes */
+	assert_int_equal(cpu[1].tid, 12);
+	assert_int_equal(cpu[1].pid, PID);
+	destroy_traced(t);
+}
+
+/* The tracepoint of a thread that migrates tells of its switch-in on the other CPU before the
+ * SWITCH record of the one it left. */
+static void test_both_sources_out_of_order(void **state)
+{
+	struct ptf_timelines *t = make_traced();
+
+	switched(t, 1050, 11, 0, false);
+	sched_switch(t, 1100, 0, 11, 0, 12);
+	sched_switch(t, 1101, 1, 0, 0, 11);
+	switched(t, 1102, 11, 0, true);
+	switched(t, 1103, 11, 1, false);
+	switched(t, 1200, 11, 1, true);
+	switched(t, 1250, 11, 1, false);
+	freeze(t);
+	assert_off(life(t, 11, 1100), WINDOW_START, 1050, PTF_OFF_BLOCKED, 1100, 1101,
+	        PTF_OFF_PREEMPTED, 1200, 1250, PTF_OFF_BLOCKED, 0);
+	destroy_traced(t);
+}
+
+/* sched_switch of the recorded threads alone never says when they come back: no accounting. */
+static void test_tracepoints_of_threads(void **state)
+{
+	struct ptf_timelines *t = make_traced();
+	size_t n;
+
+	comm(t, 0, 11, "worker");
+	comm(t, 0, 12, "worker");
+	sched_switch(t, 1100, 0, 11, 1, 0);
+	sched_switch(t, 1200, 1, 12, 1, 77); /* a stranger comes, but is never heard to go */
+	sched_switch(t, 1300, 0, 11, 1, 12);
+	freeze(t);
+	assert_false(ptf_timelines_switches(t));
+	assert_off(life(t, 11, 1100), 0);
+	assert_off(life(t, 12, 1100), 0);
+	ptf_timelines_cpu(t, 0, &n);
+	assert_int_equal(n, 0);
+	destroy_traced(t);
+}
+
+/* On a machine that never idles. */
+static void test_tracepoints_of_a_busy_machine(void **state)
+{
+	struct ptf_timelines *t = make_traced();
+
+	comm(t, 0, 11, "worker");
+	sched_switch(t, 1100, 0, 11, 1, 77);
+	sched_switch(t, 1200, 0, 77, 0, 11);
+	freeze(t);
+	assert_true(ptf_timelines_switches(t));
+	assert_off(life(t, 11, 1100), 1100, 1200, PTF_OFF_BLOCKED, 0);
+	destroy_traced(t);
+}
+
 /* The idle task and what has no thread are no lives. */
 static void test_idle_task(void **state)
 {
@@ -481,6 +687,13 @@ int main(void)
 	        cmocka_unit_test(test_tid_is_used_again),
 	        cmocka_unit_test(test_tid_is_used_again_without_exit),
 	        cmocka_unit_test(test_reasons_unknown),
+	        cmocka_unit_test(test_switches_out_of_order),
+	        cmocka_unit_test(test_tracepoints),
+	        cmocka_unit_test(test_wakeups_before_the_first_switch),
+	        cmocka_unit_test(test_both_sources),
+	        cmocka_unit_test(test_both_sources_out_of_order),
+	        cmocka_unit_test(test_tracepoints_of_threads),
+	        cmocka_unit_test(test_tracepoints_of_a_busy_machine),
 	        cmocka_unit_test(test_idle_task),
 	        cmocka_unit_test(test_cpus),
 	        cmocka_unit_test(test_range_of_times),
