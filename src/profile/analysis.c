@@ -347,8 +347,8 @@ static int analyse(struct analysis *a, const struct ptf_flow_engine_ops *ops, st
 	if (rc == 0)
 		rc = order_segments(a, err);
 	if (rc == 0)
-		rc = ptf_thread_set_init(
-		        &a->threads, a->recording.timelines, a->recording.timed, err);
+		rc = ptf_thread_set_init(&a->threads, a->recording.timelines,
+		        &a->recording.known_stacks, a->recording.timed, err);
 	if (rc == 0)
 		rc = decode(a, ops, err);
 	if (rc == 0)

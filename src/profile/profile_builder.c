@@ -57,13 +57,17 @@ bool ptf_profile_add_rules(struct ptf_profile *profile, const struct ptf_stack_r
 /* ---- threads ---- */
 
 int ptf_thread_set_init(struct ptf_thread_set *set, const struct ptf_timelines *timelines,
-        bool timed, struct ptf_error *err)
+        struct ptf_known_stacks *known, bool timed, struct ptf_error *err)
 {
-	*set = (struct ptf_thread_set){.timelines = timelines, .timed = timed};
+	*set = (struct ptf_thread_set){.timelines = timelines, .known = known, .timed = timed};
 	ptf_timelines_all(timelines, &set->n);
 	set->stitches = calloc(set->n + 1, sizeof(*set->stitches));
 	set->used = calloc(set->n + 1, sizeof(*set->used));
-	return set->stitches && set->used ? 0 : no_memory(err);
+	if (!set->stitches || !set->used)
+		return no_memory(err);
+	if (known)
+		ptf_known_stacks_bind(known, set->stitches);
+	return 0;
 }
 
 void ptf_thread_set_release(struct ptf_thread_set *set)
@@ -81,12 +85,15 @@ static int begin_life(struct ptf_thread_set *set, size_t index)
 {
 	size_t n;
 	const struct ptf_thread_timeline *lives = ptf_timelines_all(set->timelines, &n);
+	int rc;
 
 	if (set->used[index])
 		return 0;
 	set->used[index] = true;
-	return ptf_stitch_init(
-	        &set->stitches[index], set->timed ? &lives[index] : NULL, &set->rules);
+	rc = ptf_stitch_init(&set->stitches[index], set->timed ? &lives[index] : NULL, &set->rules);
+	if (rc == 0 && set->known)
+		set->stitches[index].marks = ptf_known_stacks_marks(set->known, index);
+	return rc;
 }
 
 struct ptf_stitch *ptf_thread_set_at(

@@ -5,6 +5,7 @@
 
 #include <ptflame/error.h>
 
+#include "profile/known_stacks.h"
 #include "profile/profile.h"
 #include "profile/thread_filter.h"
 #include "sched/thread_timeline.h"
@@ -13,6 +14,7 @@
 /* The threads of an analysis: one stitch for each life in the timelines. */
 struct ptf_thread_set {
 	const struct ptf_timelines *timelines; /* borrowed, frozen */
+	struct ptf_known_stacks *known;        /* borrowed, frozen; NULL: nothing is known */
 	struct ptf_stitch *stitches; /* owned, by index of the life; tree.nodes.. zeroed: unused */
 	bool *used;                  /* owned: the stitch was initialised */
 	size_t n;
@@ -21,7 +23,7 @@ struct ptf_thread_set {
 };
 
 int ptf_thread_set_init(struct ptf_thread_set *set, const struct ptf_timelines *timelines,
-        bool timed, struct ptf_error *err);
+        struct ptf_known_stacks *known, bool timed, struct ptf_error *err);
 void ptf_thread_set_release(struct ptf_thread_set *set);
 
 /* The stitch of the life of tid at a time; NULL: no such thread (*rc 0) or no memory. */

@@ -14,6 +14,7 @@ void ptf_recording_release(struct ptf_recording *recording)
 		ptf_vec_release(&recording->spans[i]);
 	free(recording->spans);
 	ptf_aux_streams_release(&recording->streams);
+	ptf_known_stacks_release(&recording->known_stacks);
 	ptf_timelines_destroy(recording->timelines);
 	ptf_tracepoints_destroy(recording->tracepoints);
 	ptf_code_images_destroy(recording->images);
@@ -43,6 +44,9 @@ static int take_record(struct ptf_recording *recording, const struct ptf_record 
 
 	if (rc == 0)
 		rc = ptf_timelines_add(recording->timelines, record, err);
+	if (rc == 0)
+		rc = ptf_known_stacks_add(&recording->known_stacks,
+		        ptf_perf_reader_info(recording->reader), record, err);
 	if (rc < 0)
 		return rc;
 	switch (record->type) {
@@ -358,6 +362,9 @@ static int prepare(struct ptf_recording *recording, const char *path, struct aux
 	        recording->timelines, recording->start_ns, recording->end_ns, err);
 	if (rc == 0)
 		rc = ptf_code_images_freeze(recording->images, err);
+	if (rc == 0 && recording->timed)
+		rc = ptf_known_stacks_freeze(
+		        &recording->known_stacks, recording->timelines, recording->images, err);
 	if (rc == 0)
 		rc = find_spans(recording, err);
 	recording->engine.images = recording->images;

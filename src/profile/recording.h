@@ -15,6 +15,7 @@
 #include "image/code_images.h"
 #include "perfdata/perf_reader.h"
 #include "pt/aux_stream.h"
+#include "profile/known_stacks.h"
 #include "pt/flow_engine.h"
 #include "sched/thread_timeline.h"
 
@@ -26,6 +27,7 @@ struct ptf_recording {
 	struct ptf_code_images *images;       /* owned, frozen */
 	struct ptf_timelines *timelines;      /* owned, frozen */
 	struct ptf_tracepoints *tracepoints;  /* owned */
+	struct ptf_known_stacks known_stacks; /* frozen */
 	struct ptf_aux_streams streams;       /* cut */
 	struct ptf_run_spans *spans;          /* owned, one array for each stream */
 	struct ptf_engine_config engine;      /* clock, CPU, images */

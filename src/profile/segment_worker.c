@@ -55,10 +55,17 @@ static int begin_fragment(struct ptf_segment_worker *worker, const struct ptf_fl
 	const struct ptf_thread_timeline *life =
 	        ptf_timelines_find(worker->recording->timelines, item->code, item->time_ns);
 
+	size_t n;
+	int rc;
+
 	if (life && !ptf_thread_filter_passes(worker->filter, life))
 		return 0;
-	return ptf_fragment_builder_begin(
+	rc = ptf_fragment_builder_begin(
 	        &worker->builder, item->pid, item->code, worker->recording->timed ? life : NULL);
+	if (rc == 0 && life)
+		worker->builder.marks = ptf_known_stacks_marks(&worker->recording->known_stacks,
+		        (size_t)(life - ptf_timelines_all(worker->recording->timelines, &n)));
+	return rc;
 }
 
 static int replay(struct ptf_segment_worker *worker, struct ptf_segment_result *result,

@@ -74,6 +74,8 @@ int ptf_fragment_builder_begin(struct ptf_fragment_builder *builder, int32_t pid
 	if (!fragment)
 		return -PTF_ENOMEM;
 	builder->fragment = fragment;
+	builder->marks = NULL;
+	builder->next_mark = 0;
 	*fragment = (struct ptf_fragment){.pid = pid, .tid = tid, .start_ns = PTF_NO_TIME};
 	ptf_call_tree_init(&fragment->tree);
 	builder->stack = (struct ptf_shadow_stack){
@@ -124,7 +126,7 @@ static bool ends_in_the_dark(const struct ptf_shadow_stack *stack, const struct 
 	       (stack->state != PTF_STACK_RUNS || stack->place != PTF_PLACE_USER);
 }
 
-int ptf_fragment_builder_add(struct ptf_fragment_builder *builder, const struct ptf_flow_item *item)
+static int add(struct ptf_fragment_builder *builder, const struct ptf_flow_item *item)
 {
 	int rc = 0;
 
@@ -136,6 +138,38 @@ int ptf_fragment_builder_add(struct ptf_fragment_builder *builder, const struct 
 	ptf_shadow_stack_top(&builder->stack)->insns += item->insns;
 	rc = ptf_shadow_stack_apply(&builder->stack, item);
 	return rc == 1 ? defer(builder, item) : rc;
+}
+
+/* Marks between the fragment's start (earlier ones come before the fragment) and the next item. */
+static int pass_marks(struct ptf_fragment_builder *builder, uint64_t time_ns)
+{
+	const struct ptf_stack_marks *marks = builder->marks;
+	uint64_t start_ns = builder->fragment->start_ns;
+	int rc = 0;
+
+	if (start_ns == PTF_NO_TIME || time_ns == PTF_NO_TIME)
+		return 0;
+	for (; builder->next_mark < marks->n && rc == 0; builder->next_mark++) {
+		struct ptf_flow_item item = {.kind = PTF_FLOW_MARK,
+		        .code = (int32_t)builder->next_mark,
+		        .from = PTF_NO_IP,
+		        .to = PTF_NO_IP,
+		        .time_ns = marks->v[builder->next_mark].time_ns,
+		        .to_function = ptf_shadow_stack_top(&builder->stack)->function};
+
+		if (item.time_ns > time_ns)
+			break;
+		if (item.time_ns > start_ns)
+			rc = add(builder, &item);
+	}
+	return rc;
+}
+
+int ptf_fragment_builder_add(struct ptf_fragment_builder *builder, const struct ptf_flow_item *item)
+{
+	int rc = builder->marks ? pass_marks(builder, item->time_ns) : 0;
+
+	return rc < 0 ? rc : add(builder, item);
 }
 
 struct ptf_fragment *ptf_fragment_builder_end(struct ptf_fragment_builder *builder, int *rc)

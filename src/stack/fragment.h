@@ -11,6 +11,7 @@
 #define PTF_FRAGMENT_H
 
 #include "pt/flow_item.h"
+#include "stack/known_stack.h"
 #include "stack/shadow_stack.h"
 
 struct ptf_piece {
@@ -45,6 +46,8 @@ void ptf_fragment_destroy(struct ptf_fragment *fragment);
 struct ptf_fragment_builder {
 	struct ptf_shadow_stack stack;       /* local machine */
 	struct ptf_fragment *fragment;       /* being built, NULL: none */
+	const struct ptf_stack_marks *marks; /* borrowed: of the thread's life, NULL: none */
+	size_t next_mark;                    /* the first one that is not passed */
 	struct ptf_stack_rule_counts *rules; /* borrowed */
 };
 
@@ -52,7 +55,8 @@ void ptf_fragment_builder_init(
         struct ptf_fragment_builder *builder, struct ptf_stack_rule_counts *rules);
 void ptf_fragment_builder_release(struct ptf_fragment_builder *builder);
 
-/* Begins the fragment of a thread's life (timeline may be NULL: no accounting of time). */
+/* Begins the fragment of a thread's life (timeline may be NULL: no accounting of time), without
+ * marks: set builder->marks then, if there are any. */
 int ptf_fragment_builder_begin(struct ptf_fragment_builder *builder, int32_t pid, int32_t tid,
         const struct ptf_thread_timeline *timeline);
 

@@ -314,6 +314,8 @@ static int apply_async(struct ptf_shadow_stack *stack, const struct ptf_flow_ite
 
 void ptf_shadow_stack_assume(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
 {
+	if (item->kind == PTF_FLOW_MARK)
+		return;
 	stack->resume = PTF_NO_RANGE;
 	stack->place = PTF_PLACE_USER;
 	stack->state = item->kind == PTF_FLOW_SYNC && !item->to_function ? PTF_STACK_UNKNOWN
@@ -345,6 +347,8 @@ int ptf_shadow_stack_apply(struct ptf_shadow_stack *stack, const struct ptf_flow
 		return DONE;
 	case PTF_FLOW_THREAD:
 		return DONE;
+	case PTF_FLOW_MARK:
+		return stack->local ? REFUSED : DONE;
 	}
 	return DONE;
 }

@@ -26,7 +26,11 @@
 	X(PTF_RULE_RESUME_ELSEWHERE, "resume_elsewhere", "tracing went on at an unexpected place") \
 	X(PTF_RULE_GAP_KEPT, "gap_kept", "stacks kept over lost data")                             \
 	X(PTF_RULE_GAP_CLOSED, "gap_closed", "stacks given up after lost data")                    \
-	X(PTF_RULE_EXEC, "exec", "stacks ended by execve")
+	X(PTF_RULE_EXEC, "exec", "stacks ended by execve")                                         \
+	X(PTF_RULE_KNOWN_STACK, "known_stack", "stacks completed from a copy made at attach")      \
+	X(PTF_RULE_KNOWN_STACK_ANEW, "known_stack_anew",                                           \
+	        "stacks given up because such a copy says otherwise")                              \
+	X(PTF_RULE_FORK, "fork", "stacks that a child process has from its parent")
 
 enum ptf_stack_rule {
 #define X(id, name, text) id,

@@ -42,10 +42,54 @@ static int book_start(struct ptf_stitch *stitch, const struct ptf_flow_item *fir
 	return ptf_shadow_stack_found(&stitch->stack, first->to_function);
 }
 
+/* Nothing was seen of the thread: its stack was what is known of a later time. */
+static void book_known_start(struct ptf_stitch *stitch, const struct ptf_known_stack *known)
+{
+	stitch->seen_code = true;
+	stitch->stack.place = known->place;
+	stitch->stack.resume = known->resume;
+}
+
+static int apply_mark(struct ptf_stitch *stitch, size_t index)
+{
+	const struct ptf_stack_mark *mark = &stitch->marks->v[index];
+	struct ptf_known_stack *known = mark->stack;
+	int rc = 0;
+
+	if (index < stitch->next_mark)
+		return 0;
+	stitch->next_mark = index + 1;
+	if (mark->forks)
+		return ptf_known_stack_copy(known, &stitch->stack);
+	if (!known->known && known->parent)
+		rc = ptf_known_stack_copy(known, known->parent);
+	if (rc < 0 || !known->frames.n)
+		return rc;
+	if (stitch->seen_code)
+		rc = ptf_shadow_stack_advance(&stitch->stack, mark->time_ns);
+	else
+		book_known_start(stitch, known);
+	return rc < 0 ? rc : ptf_known_stack_impose(known, &stitch->stack);
+}
+
+/* Marks that stand before what begins at until_ns. */
+static int apply_marks(struct ptf_stitch *stitch, uint64_t until_ns)
+{
+	int rc = 0;
+
+	while (stitch->marks && rc == 0 && stitch->next_mark < stitch->marks->n &&
+	        stitch->marks->v[stitch->next_mark].time_ns <= until_ns)
+		rc = apply_mark(stitch, stitch->next_mark);
+	return rc;
+}
+
 /* Applies an item on the whole stack, with the time up to it. */
 static int apply(struct ptf_stitch *stitch, const struct ptf_flow_item *item)
 {
 	int rc = 0;
+
+	if (item->kind == PTF_FLOW_MARK)
+		return apply_mark(stitch, (size_t)item->code);
 
 	if (!stitch->seen_code) {
 		if (!item->to_function)
@@ -144,8 +188,10 @@ static int add_piece(struct ptf_stitch *stitch, struct ptf_piece *piece)
 
 int ptf_stitch_add(struct ptf_stitch *stitch, struct ptf_fragment *fragment)
 {
-	int rc = 0;
+	int rc = fragment->start_ns == PTF_NO_TIME ? 0 : apply_marks(stitch, fragment->start_ns);
 
+	if (rc < 0)
+		return rc;
 	if (fragment->gap_before && stitch->started) {
 		stitch->stack.state = PTF_STACK_LOST;
 		stitch->stack.resume = PTF_NO_RANGE;
@@ -168,8 +214,10 @@ int ptf_stitch_item(struct ptf_stitch *stitch, const struct ptf_flow_item *item)
 int ptf_stitch_finish(struct ptf_stitch *stitch)
 {
 	struct ptf_shadow_stack *stack = &stitch->stack;
-	int rc = stack->thread ? ptf_shadow_stack_advance(stack, stack->thread->end_ns) : 0;
+	int rc = apply_marks(stitch, PTF_NO_TIME);
 
+	if (rc == 0 && stack->thread)
+		rc = ptf_shadow_stack_advance(stack, stack->thread->end_ns);
 	if (rc == 0)
 		rc = ptf_shadow_stack_close(stack, false);
 	for (struct ptf_call_node *base = stack->base; base && rc == 0; base = base->sibling) {

@@ -12,9 +12,12 @@ struct ptf_stitch {
 	struct ptf_call_tree tree;     /* the thread's result (after finish: under tree.root) */
 	bool started;                  /* a fragment was added */
 	bool seen_code;                /* ... and showed where the thread was */
+	const struct ptf_stack_marks *marks; /* borrowed, NULL: none */
+	size_t next_mark;                    /* the first one that is not applied */
 };
 
-/* Borrowed: timeline (NULL: untimed), rules. 0 or -PTF_ENOMEM. */
+/* Set stitch->marks then, if there are any. Borrowed: timeline (NULL: untimed), rules. 0 or
+ * -PTF_ENOMEM. */
 int ptf_stitch_init(struct ptf_stitch *stitch, const struct ptf_thread_timeline *timeline,
         struct ptf_stack_rule_counts *rules);
 void ptf_stitch_release(struct ptf_stitch *stitch);

@@ -36,7 +36,6 @@ NOT_BY_CALL = {
 # Who may stand directly above a function: its callers in the source; for one entered by a tail
 # jump, the callers of those that jump to it; for a signal handler, what it interrupted.
 ALL = None
-NOTHING = "(nothing)"  # at the bottom: a child process starts in the middle of its parent's stack
 ABOVE = {
     "recursion": {"fib": {"main", "fib"}, "ackermann": {"main", "ackermann"}},
     "tailcalls": {name: {"main"} for name in (
@@ -80,11 +79,11 @@ ABOVE = {
     "rep": {name: {"main"} for name in (
         "rep_movs", "rep_stos", "rep_cmps", "rep_scas", "count_down")},
     "forks": {
-        "parent_work": {"main"}, "child_body": {"main", NOTHING}, "grandchild": {"child_body"},
+        "parent_work": {"main"}, "child_body": {"main"}, "grandchild": {"child_body"},
         "child_work": {"child_body", "grandchild"},
     },
     "execs": {
-        "run_by_fork": {"main", NOTHING}, "run_by_spawn": {"main", NOTHING},
+        "run_by_fork": {"main"}, "run_by_spawn": {"main"},
         "reap": {"run_by_fork", "run_by_spawn"},
     },
     "plan": {name: {"main"} for name in ("plan_busy", "plan_sleep", "plan_mutex", "plan_fsync")},
@@ -376,11 +375,10 @@ class Stacks(EveryProgram):
                 if name not in above:
                     continue
                 seen.add(name)
-                caller = names[i - 1] if i else NOTHING
+                caller = names[i - 1] if i else "(nothing)"
                 if above[name] is not ALL and caller not in above[name]:
                     wrong[f"  {name} under {caller}"] += count
-                if name not in rootless and "main" not in names[:i] and NOTHING not in (
-                        above[names[0]] or () if names[0] in above else ()):
+                if name not in rootless and "main" not in names[:i]:
                     wrong[f"  {name} without main: {';'.join(frames)[:200]}"] += count
         lines = [f"{line}: {count} calls" for line, count in wrong.most_common()]
         self.none(recording, lines)
