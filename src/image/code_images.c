@@ -393,6 +393,18 @@ size_t ptf_code_epoch_read(
 	return size;
 }
 
+size_t ptf_code_epoch_read_across(
+        const struct ptf_code_epoch *epoch, uint64_t ip, uint8_t *out, size_t size)
+{
+	size_t got = 0, part;
+
+	do {
+		part = ptf_code_epoch_read(epoch, ip + got, out + got, size - got);
+		got += part;
+	} while (part && got < size);
+	return got;
+}
+
 const struct ptf_function *ptf_code_epoch_function_entry(
         const struct ptf_code_epoch *epoch, uint64_t ip, bool target, uint64_t *entry)
 {

@@ -95,6 +95,10 @@ uint64_t ptf_code_map_vaddr(const struct ptf_code_map *map, uint64_t ip);
 size_t ptf_code_epoch_read(
         const struct ptf_code_epoch *epoch, uint64_t ip, uint8_t *out, size_t size);
 
+/* The same over the ends of mappings that the next one adjoins. */
+size_t ptf_code_epoch_read_across(
+        const struct ptf_code_epoch *epoch, uint64_t ip, uint8_t *out, size_t size);
+
 /* The function at ip; never NULL. target: ip is where a call went, so that a function begins there
  * if no symbol and no FDE covers it. A .cold part is its function. */
 const struct ptf_function *ptf_code_epoch_function(

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include <Zydis/Zydis.h>
-
 #include "pt/code_lookup.h"
 
 /* Fibonacci hashing: one multiplication, and neighbouring addresses spread over the slots. */
@@ -23,29 +21,17 @@ struct ptf_code_place *ptf_code_lookup_at(
 	return place;
 }
 
-static uint8_t decode_size(const struct ptf_code_epoch *code, uint64_t ip, bool code32)
-{
-	uint8_t bytes[ZYDIS_MAX_INSTRUCTION_LENGTH];
-	size_t size = ptf_code_epoch_read(code, ip, bytes, sizeof(bytes));
-	ZydisDecodedInstruction insn;
-	ZydisDecoder decoder;
-
-	if (size >= 5 && bytes[0] == 0xe8)
-		return 5;
-	ZydisDecoderInit(&decoder,
-	        code32 ? ZYDIS_MACHINE_MODE_LEGACY_32 : ZYDIS_MACHINE_MODE_LONG_64,
-	        code32 ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_64);
-	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, bytes, size, &insn)))
-		return 0;
-	return insn.length;
-}
-
-uint8_t ptf_code_lookup_insn_size(
-        struct ptf_code_lookup *lookup, const struct ptf_code_epoch *code, uint64_t ip, bool code32)
+const struct ptf_insn *ptf_code_lookup_insn(struct ptf_code_lookup *lookup,
+        const struct ptf_code_epoch *code, uint64_t ip, enum ptf_exec_mode mode)
 {
 	struct ptf_code_place *place = ptf_code_lookup_at(lookup, code, ip, false);
+	uint8_t bytes[PTF_INSN_MAX_SIZE];
+	size_t size;
 
-	if (!place->insn_size)
-		place->insn_size = decode_size(code, ip, code32);
-	return place->insn_size;
+	if (place->insn.size)
+		return &place->insn;
+	size = ptf_code_epoch_read_across(code, ip, bytes, sizeof(bytes));
+	if (!ptf_insn_decode(&place->insn, bytes, size, mode))
+		place->insn = (struct ptf_insn){0};
+	return &place->insn;
 }

@@ -7,13 +7,14 @@
 #include <stdint.h>
 
 #include "image/code_images.h"
+#include "pt/insn_class.h"
 
 struct ptf_code_place {
 	uint64_t ip;
-	uint32_t epoch;    /* id + 1, 0: empty */
-	bool target;       /* ip was looked up as a call target */
-	bool entry;        /* ip is the entry of the function */
-	uint8_t insn_size; /* bytes of the instruction at ip, 0: not looked up yet */
+	uint32_t epoch;       /* id + 1, 0: empty */
+	bool target;          /* ip was looked up as a call target */
+	bool entry;           /* ip is the entry of the function */
+	struct ptf_insn insn; /* at ip; size 0: not looked up yet, or no instruction */
 	const struct ptf_function *function;
 };
 
@@ -28,8 +29,9 @@ struct ptf_code_lookup {
 struct ptf_code_place *ptf_code_lookup_at(struct ptf_code_lookup *lookup,
         const struct ptf_code_epoch *code, uint64_t ip, bool target);
 
-/* Bytes of the instruction at ip (1..15), 0 when it cannot be read or decoded. */
-uint8_t ptf_code_lookup_insn_size(struct ptf_code_lookup *lookup, const struct ptf_code_epoch *code,
-        uint64_t ip, bool code32);
+/* The instruction at ip; its size is 0 when it cannot be read or decoded. Valid until the next
+ * look-up. */
+const struct ptf_insn *ptf_code_lookup_insn(struct ptf_code_lookup *lookup,
+        const struct ptf_code_epoch *code, uint64_t ip, enum ptf_exec_mode mode);
 
 #endif

@@ -14,70 +14,32 @@
 #include <string.h>
 
 #include "base/hash_map.h"
-#include "pt/code_lookup.h"
-#include "pt/flow_engine.h"
+#include "pt/flow_teller.h"
 
 /* Sections that stay mapped, bytes: without a large limit they are unmapped on every switch between
  * modules and decoding falls to 50 kB/s. */
 #define SECTION_CACHE_LIMIT (4ull << 30)
-
-/* Blocks without a packet: real code takes a branch that needs one long before. */
-enum { MAX_BLOCKS_WITHOUT_PACKET = 1 << 16 };
 
 struct shared {
 	const struct ptf_engine_config *config;
 	struct pt_errata errata;
 };
 
-/* The packet that gave the last branches: its time is that of the last of them. */
-struct open_packet {
-	uint64_t direct_ns; /* from a CYC directly before it, else PTF_NO_TIME */
-	uint64_t loose_ns;  /* of timing packets behind it, else PTF_NO_TIME */
-	bool cyc_before;    /* a CYC packet was the last thing scanned */
-	bool is_tip;        /* a TIP was opened by the scan after the current block */
-};
-
-/* A call at which tracing stopped. */
-struct untraced_call {
-	bool open;
-	uint64_t from, to; /* to: PTF_NO_IP unknown */
-};
-
 struct ptf_flow_engine {
+	struct ptf_flow_teller teller;
 	struct shared *shared;
 	/* Our own: libipt takes a section's lock for every block, and threads that share sections
 	 * spend on these locks what they win (40 MB, two threads: 3.4 s shared, 2.7 s apart). */
 	struct pt_image_section_cache *sections;
-	struct ptf_engine_input input;
 	struct pt_block_decoder *decoder;
 	struct ptf_hash_map images; /* epoch id -> struct pt_image *, ours */
-	struct ptf_code_lookup lookup;
-	struct ptf_flow_timer timer;
-	struct ptf_clock clock;
-	struct ptf_engine_counts counts;
-	struct open_packet packet;
-	uint8_t *copy;                 /* owned: a segment that had to be changed, or NULL */
-	uint64_t scanned;              /* bytes of the segment that the scan is past */
-	uint64_t last_branch;          /* instruction position behind the last traced branch */
-	struct ptf_psb_plus next_plus; /* the PSB+ that ends the segment */
-	size_t span;                   /* current index in input.spans */
-	int status;                    /* of the decoder */
-	unsigned idle_blocks;          /* blocks since the decoder's offset moved */
-	bool done;
-	/* the last block, whose transfer is not told yet */
-	enum pt_insn_class transfer; /* ptic_error: none is open */
-	uint64_t transfer_ip;
-	bool transfer_indirect; /* a TIP gave its target */
-	bool code32;
-	const struct ptf_function *function; /* of that block, NULL: none */
-	struct untraced_call untraced_call;
-	bool began_off; /* tracing has been off since the segment began */
+	uint8_t *copy;              /* owned: a segment that had to be changed, or NULL */
+	uint64_t scanned;           /* bytes of the segment that the scan is past */
+	bool bound_fup;             /* the next FUP belongs to the packet before it, not to a TIP */
+	bool is_tip;                /* a TIP was the last packet that the scan opened */
+	int status;                 /* of the decoder */
+	unsigned idle_blocks;       /* blocks since the scan moved */
 };
-
-static const struct ptf_code_epoch *code_now(const struct ptf_flow_engine *e)
-{
-	return e->input.spans[e->span].code;
-}
 
 /* ---- shared between workers ---- */
 
@@ -130,8 +92,7 @@ static void engine_destroy(struct ptf_flow_engine *e)
 	}
 	ptf_hash_map_release(&e->images);
 	pt_iscache_free(e->sections);
-	ptf_flow_timer_release(&e->timer);
-	ptf_engine_counts_release(&e->counts);
+	ptf_flow_teller_release(&e->teller);
 	free(e->copy);
 	free(e);
 }
@@ -181,7 +142,7 @@ static struct pt_image *make_image(
 /* Makes the decoder read the current span's code. */
 static int use_code(struct ptf_flow_engine *e)
 {
-	const struct ptf_code_epoch *code = code_now(e);
+	const struct ptf_code_epoch *code = ptf_flow_teller_code(&e->teller);
 	uint64_t *image;
 
 	if (!code)
@@ -197,188 +158,63 @@ static int use_code(struct ptf_flow_engine *e)
 	return 0;
 }
 
-/* Moves on to the span of a time; true when it is another one. By bisection: each segment begins at
- * the first span, of which a busy CPU has one for each switch. */
-static bool seek_span(struct ptf_flow_engine *e, uint64_t ns)
-{
-	size_t before = e->span, high = e->input.n_spans;
-
-	if (ns == PTF_NO_TIME)
-		return false;
-	while (e->span + 1 < high) {
-		size_t middle = e->span + (high - e->span) / 2;
-
-		if (e->input.spans[middle].from_ns <= ns)
-			e->span = middle;
-		else
-			high = middle;
-	}
-	return e->span != before;
-}
-
-static struct ptf_code_place *place_of(struct ptf_flow_engine *e, uint64_t ip, bool target)
-{
-	const struct ptf_code_epoch *code = code_now(e);
-
-	return code ? ptf_code_lookup_at(&e->lookup, code, ip, target) : NULL;
-}
-
-/* ---- items ---- */
-
-static int add_item(struct ptf_flow_engine *e, struct ptf_flow_item item)
-{
-	return ptf_flow_timer_add(&e->timer, item) ? 0 : -PTF_ENOMEM;
-}
-
-static struct ptf_flow_item make_item(enum ptf_flow_kind kind, uint64_t from, uint64_t to)
-{
-	return (struct ptf_flow_item){.kind = kind, .from = from, .to = to, .time_ns = PTF_NO_TIME};
-}
-
-/* Does a symbol, PLT stub or FDE say which function this is? */
-static bool is_covered(const struct ptf_function *function)
-{
-	return function->kind == PTF_FUNCTION_SYMBOL || function->kind == PTF_FUNCTION_PLT ||
-	       function->kind == PTF_FUNCTION_FDE;
-}
-
-/* Fills in the function at item->to. */
-static void resolve_to(struct ptf_flow_engine *e, struct ptf_flow_item *item, bool target)
-{
-	struct ptf_code_place *place = item->to == PTF_NO_IP ? NULL : place_of(e, item->to, false);
-
-	/* A call target is a function of its own only in code that nothing else covers. */
-	if (place && target && !is_covered(place->function))
-		place = place_of(e, item->to, true);
-	if (!place)
-		return;
-	item->to_function = place->function;
-	item->mid_entry = !place->entry;
-}
-
-static int add_call(struct ptf_flow_engine *e, uint64_t to)
-{
-	struct ptf_flow_item item = make_item(PTF_FLOW_CALL, e->transfer_ip, to);
-
-	if (code_now(e))
-		item.insn_size =
-		        ptf_code_lookup_insn_size(&e->lookup, code_now(e), item.from, e->code32);
-	item.from_function = e->function;
-	resolve_to(e, &item, true);
-	return add_item(e, item);
-}
-
-/* Tells the open transfer, which went to `to` (PTF_NO_IP: not known). */
-static int tell_transfer(struct ptf_flow_engine *e, uint64_t to)
-{
-	enum pt_insn_class transfer = e->transfer;
-	struct ptf_flow_item item = make_item(PTF_FLOW_JUMP, e->transfer_ip, to);
-
-	e->transfer = ptic_error;
-	if (transfer == ptic_error)
-		return 0;
-	if (transfer == ptic_call)
-		return add_call(e, to);
-	item.from_function = e->function;
-	resolve_to(e, &item, false);
-	switch (transfer) {
-	case ptic_return:
-		item.kind = PTF_FLOW_RETURN;
-		return add_item(e, item);
-	case ptic_far_call:
-	case ptic_far_return:
-	case ptic_far_jump:
-		if (to == PTF_NO_IP)
-			return 0;
-		item.kind = PTF_FLOW_ASYNC;
-		item.cause = PTF_CAUSE_SYSCALL;
-		return add_item(e, item);
-	default:
-		/* Back to the own entry: a loop, but a tail call when it went through a pointer. */
-		if (!item.to_function || (item.to_function == e->function &&
-		                                 (!e->transfer_indirect || item.mid_entry)))
-			return 0;
-		return add_item(e, item);
-	}
-}
-
 /* ---- the scan ---- */
 
-/* The last branch of the open packet is known. An MTC or TSC packet behind it gives a time that
- * lies somewhere among the next packet's branches: better than nothing, but not beside a CYC, which
- * times that packet exactly. */
-static void close_packet(struct ptf_flow_engine *e)
+static int scan_next(const struct ptf_flow_engine *e, struct ptf_packet *packet)
 {
-	if (e->packet.cyc_before)
-		e->packet.loose_ns = PTF_NO_TIME;
-	ptf_flow_timer_anchor(&e->timer, e->last_branch, e->packet.direct_ns);
-	ptf_flow_timer_anchor(&e->timer, e->last_branch, e->packet.loose_ns);
-	e->packet.direct_ns = e->packet.loose_ns = PTF_NO_TIME;
+	const struct ptf_engine_input *input = &e->teller.input;
+
+	return ptf_packet_decode(input->bytes + e->scanned, input->size - e->scanned, packet);
 }
 
-static void open_packet(struct ptf_flow_engine *e, bool is_tip)
+static bool is_event_packet(const struct ptf_flow_engine *e, enum ptf_packet_kind kind)
 {
-	close_packet(e);
-	if (e->packet.cyc_before)
-		e->packet.direct_ns = ptf_clock_ns(&e->clock);
-	e->packet.cyc_before = false;
-	e->packet.is_tip = is_tip;
+	if (kind == PTF_PACKET_FUP)
+		return !e->bound_fup;
+	return kind == PTF_PACKET_TIP_PGE || kind == PTF_PACKET_TIP_PGD || kind == PTF_PACKET_OVF ||
+	       kind == PTF_PACKET_PSB;
 }
 
-static void take_timing(struct ptf_flow_engine *e, const struct ptf_packet *packet)
-{
-	if (!ptf_clock_packet(&e->clock, packet))
-		return;
-	e->packet.cyc_before = packet->kind == PTF_PACKET_CYC;
-	if (!e->packet.cyc_before)
-		e->packet.loose_ns = ptf_clock_ns(&e->clock);
-}
-
-static bool is_event_packet(enum ptf_packet_kind kind)
-{
-	return kind == PTF_PACKET_FUP || kind == PTF_PACKET_TIP_PGE || kind == PTF_PACKET_TIP_PGD ||
-	       kind == PTF_PACKET_OVF || kind == PTF_PACKET_PSB;
-}
-
-/* Moves the scan over the packets of the last block: up to `limit` or the next event's packet. */
-static void scan_block(struct ptf_flow_engine *e, uint64_t limit)
+/* Moves the scan up to `limit` or the next event's packet. */
+static void scan_to_event(struct ptf_flow_engine *e, uint64_t limit)
 {
 	struct ptf_packet packet;
 
 	while (e->scanned < limit) {
-		int n = ptf_packet_decode(
-		        e->input.bytes + e->scanned, e->input.size - e->scanned, &packet);
+		int n = scan_next(e, &packet);
 
-		if (n <= 0 || is_event_packet(packet.kind))
+		if (n <= 0 || is_event_packet(e, packet.kind))
 			return;
 		e->scanned += (uint64_t)n;
-		if (packet.kind == PTF_PACKET_TNT_8 || packet.kind == PTF_PACKET_TNT_64)
-			open_packet(e, false);
-		else if (packet.kind == PTF_PACKET_TIP)
-			open_packet(e, true);
-		else
-			take_timing(e, &packet);
+		e->bound_fup = ptf_flow_teller_binds_fup(&packet, e->bound_fup);
+		if (packet.kind == PTF_PACKET_TNT_8 || packet.kind == PTF_PACKET_TNT_64 ||
+		        packet.kind == PTF_PACKET_TIP) {
+			e->is_tip = packet.kind == PTF_PACKET_TIP;
+			ptf_flow_teller_open_packet(&e->teller);
+		} else {
+			ptf_flow_teller_timing(&e->teller, &packet);
+		}
 	}
 }
 
-/* Moves the scan over the next packet of a kind, not past `limit`; returns the time there. */
+/* Moves the scan over an event's next packet, of a kind, not past `limit`; returns the time there.
+ */
 static uint64_t scan_event(struct ptf_flow_engine *e, enum ptf_packet_kind kind, uint64_t limit)
 {
 	struct ptf_packet packet;
 
 	while (e->scanned < limit) {
-		int n = ptf_packet_decode(
-		        e->input.bytes + e->scanned, e->input.size - e->scanned, &packet);
+		int n = scan_next(e, &packet);
 
 		if (n <= 0)
 			break;
 		e->scanned += (uint64_t)n;
-		ptf_clock_packet(&e->clock, &packet);
+		e->bound_fup = false;
+		ptf_clock_packet(&e->teller.clock, &packet);
 		if (packet.kind == kind)
 			break;
 	}
-	e->packet.cyc_before = false;
-	return ptf_clock_ns(&e->clock);
+	return ptf_clock_ns(&e->teller.clock);
 }
 
 static uint64_t decoder_offset(const struct ptf_flow_engine *e)
@@ -386,324 +222,194 @@ static uint64_t decoder_offset(const struct ptf_flow_engine *e)
 	uint64_t offset;
 
 	/* At its end the decoder has no offset. */
-	return pt_blk_get_offset(e->decoder, &offset) < 0 ? e->input.size : offset;
-}
-
-/* ---- lost ---- */
-
-static int lose(struct ptf_flow_engine *e, enum ptf_flow_cause cause, int code, uint64_t ip)
-{
-	struct ptf_flow_item item = make_item(PTF_FLOW_LOST, ip, PTF_NO_IP);
-	int rc;
-
-	item.cause = cause;
-	item.code = code;
-	close_packet(e);
-	ptf_flow_timer_flush(&e->timer);
-	rc = add_item(e, item);
-	/* Trusted up to the last anchor, not beyond; the next anchor begins a new count. */
-	ptf_flow_timer_flush(&e->timer);
-	e->timer.anchor_ns = PTF_NO_TIME;
-	e->function = NULL;
-	return rc;
-}
-
-static int count_missing(struct ptf_flow_engine *e, uint64_t ip)
-{
-	const struct ptf_code_map *map = code_now(e) ? ptf_code_epoch_find(code_now(e), ip) : NULL;
-
-	if (!map) {
-		e->counts.unmapped_errors++;
-		return 0;
-	}
-	while (e->counts.missing_by_module.n <= map->module->index) {
-		if (!ptf_vec_push(&e->counts.missing_by_module, 0))
-			return -PTF_ENOMEM;
-	}
-	e->counts.missing_by_module.v[map->module->index]++;
-	return 0;
+	return pt_blk_get_offset(e->decoder, &offset) < 0 ? e->teller.input.size : offset;
 }
 
 /* The decoder cannot go on in this segment. */
 static int give_up(struct ptf_flow_engine *e, int code, uint64_t ip)
 {
-	uint64_t offset = decoder_offset(e);
-	int rc = tell_transfer(e, PTF_NO_IP);
-
-	e->done = true;
-	e->counts.errors++;
-	if (offset < e->input.next_psb)
-		e->counts.lost_bytes += e->input.next_psb - offset;
-	if (rc == 0 && code == -pte_nomap)
-		rc = count_missing(e, ip);
-	return rc < 0 ? rc : lose(e, PTF_CAUSE_ERROR, -code, ip);
+	return ptf_flow_teller_give_up(&e->teller, -code, ip, decoder_offset(e));
 }
 
 /* ---- events ---- */
 
-static int take_off(
-        struct ptf_flow_engine *e, enum ptf_flow_cause cause, uint64_t from, uint64_t to)
+static int take_enabled(
+        struct ptf_flow_engine *e, uint64_t to, enum ptf_flow_cause cause, uint64_t ns)
 {
-	uint64_t ns = scan_event(e, PTF_PACKET_TIP_PGD, decoder_offset(e));
-	struct ptf_flow_item item = make_item(PTF_FLOW_OFF, from, to);
-	int rc;
+	size_t span = e->teller.span;
+	int rc = ptf_flow_teller_enabled(&e->teller, to, cause, ns);
 
-	close_packet(e);
-	item.cause = cause;
-	item.from_function = e->function;
-	rc = add_item(e, item);
-	ptf_flow_timer_anchor(&e->timer, e->timer.position, ns);
-	e->last_branch = e->timer.position;
-	e->function = NULL;
-	return rc;
+	return rc == 0 && e->teller.span != span ? use_code(e) : rc;
 }
 
-static int take_disabled(struct ptf_flow_engine *e, const struct pt_event *event)
+static int take_overflow(struct ptf_flow_engine *e, const struct pt_event *event, uint64_t limit)
 {
-	uint64_t to = event->ip_suppressed ? PTF_NO_IP : event->variant.disabled.ip;
-	enum ptf_flow_cause cause = PTF_CAUSE_BRANCH;
-	uint64_t from = e->transfer_ip;
-	int rc;
+	int rc = ptf_flow_teller_overflow(&e->teller);
 
-	if (e->transfer == ptic_far_call)
-		cause = PTF_CAUSE_SYSCALL;
-	if (e->transfer == ptic_error)
-		from = PTF_NO_IP;
-	if (e->transfer == ptic_call)
-		e->untraced_call = (struct untraced_call){true, from, to};
-	rc = e->transfer == ptic_return ? tell_transfer(e, to) : 0;
-	e->transfer = ptic_error;
-	return rc < 0 ? rc : take_off(e, cause, from, to);
-}
-
-/* A call whose target was not traced is counted, not pushed: for its target when that is known
- * code, else for the place where tracing goes on, as libipt's block decoder shows it. */
-static int tell_untraced_call(struct ptf_flow_engine *e, uint64_t on)
-{
-	struct untraced_call call = e->untraced_call;
-	struct ptf_flow_item item = make_item(PTF_FLOW_CALL, call.from, on);
-
-	e->untraced_call.open = false;
-	if (!call.open)
-		return 0;
-	item.cause = PTF_CAUSE_BRANCH;
-	resolve_to(e, &item, true);
-	if (!item.to_function || item.to_function->kind != PTF_FUNCTION_TARGET) {
-		item.to = call.to;
-		item.to_function = NULL;
-		resolve_to(e, &item, true);
-	}
-	return item.to_function ? add_item(e, item) : 0;
-}
-
-static int take_async_disabled(struct ptf_flow_engine *e, const struct pt_event *event)
-{
-	uint64_t at = event->variant.async_disabled.at;
-	int rc = tell_transfer(e, at);
-
-	return rc < 0 ? rc : take_off(e, PTF_CAUSE_ASYNC, at, PTF_NO_IP);
-}
-
-/* Was the instruction before ip a system call? Then tracing goes on behind it. */
-static bool behind_syscall(struct ptf_flow_engine *e, uint64_t ip)
-{
-	uint8_t bytes[2];
-
-	return code_now(e) && ptf_code_epoch_read(code_now(e), ip - 2, bytes, 2) == 2 &&
-	       bytes[0] == 0x0f && bytes[1] == 0x05;
-}
-
-static int tell_thread(struct ptf_flow_engine *e)
-{
-	const struct ptf_run_span *span = &e->input.spans[e->span];
-	struct ptf_flow_item item = make_item(PTF_FLOW_THREAD, PTF_NO_IP, PTF_NO_IP);
-
-	item.pid = span->pid;
-	item.code = span->tid;
-	return add_item(e, item);
-}
-
-/* Goes to the span of ns; tells when it is another thread's. */
-static int follow_span(struct ptf_flow_engine *e, uint64_t ns)
-{
-	int32_t tid = e->input.spans[e->span].tid;
-
-	if (!seek_span(e, ns))
-		return 0;
-	if (use_code(e) < 0)
-		return -PTF_ENOMEM;
-	return e->input.spans[e->span].tid == tid ? 0 : tell_thread(e);
-}
-
-static int take_on(struct ptf_flow_engine *e, uint64_t to, enum ptf_flow_cause cause, uint64_t ns)
-{
-	struct ptf_flow_item item = make_item(PTF_FLOW_ON, PTF_NO_IP, to);
-	int rc = follow_span(e, ns);
-
-	if (rc < 0)
-		return rc;
-	rc = tell_untraced_call(e, to);
-	if (rc < 0)
-		return rc;
-	item.cause = cause;
-	if (cause == PTF_CAUSE_NONE && behind_syscall(e, to))
-		item.cause = PTF_CAUSE_SYSCALL;
-	/* Did a call of an earlier segment go here? Only the stitcher knows. */
-	if (e->began_off)
-		resolve_to(e, &item, true);
-	if (item.to_function && item.to_function->kind == PTF_FUNCTION_TARGET)
-		item.from_function = item.to_function;
-	e->began_off = false;
-	resolve_to(e, &item, false);
-	e->transfer = ptic_error;
-	rc = add_item(e, item);
-	if (cause != PTF_CAUSE_OVERFLOW)
-		ptf_flow_timer_anchor(&e->timer, e->timer.position, ns);
-	e->packet.direct_ns = e->packet.loose_ns = PTF_NO_TIME;
-	e->last_branch = e->timer.position;
-	return rc;
-}
-
-static int take_overflow(struct ptf_flow_engine *e, const struct pt_event *event)
-{
-	int rc = tell_transfer(e, PTF_NO_IP);
-
-	e->counts.overflows++;
-	if (rc == 0)
-		rc = lose(e, PTF_CAUSE_OVERFLOW, 0, e->transfer_ip);
-	scan_event(e, PTF_PACKET_OVF, decoder_offset(e));
+	scan_event(e, PTF_PACKET_OVF, limit);
 	if (rc < 0 || event->ip_suppressed)
 		return rc;
-	return take_on(e, event->variant.overflow.ip, PTF_CAUSE_OVERFLOW, PTF_NO_TIME);
+	scan_event(e, PTF_PACKET_FUP, limit);
+	return take_enabled(e, event->variant.overflow.ip, PTF_CAUSE_OVERFLOW, PTF_NO_TIME);
 }
 
-static int take_async_branch(struct ptf_flow_engine *e, const struct pt_event *event)
+static int apply_event(struct ptf_flow_engine *e, const struct pt_event *event)
 {
-	struct ptf_flow_item item = make_item(
-	        PTF_FLOW_ASYNC, event->variant.async_branch.from, event->variant.async_branch.to);
-	uint64_t ns;
-	int rc = tell_transfer(e, item.from);
+	uint64_t limit = decoder_offset(e);
+	struct ptf_flow_teller *t = &e->teller;
 
-	if (rc < 0)
-		return rc;
-	scan_event(e, PTF_PACKET_FUP, decoder_offset(e));
-	ns = scan_event(e, PTF_PACKET_TIP, decoder_offset(e));
-	close_packet(e);
-	item.cause = PTF_CAUSE_ASYNC;
-	resolve_to(e, &item, false);
-	rc = add_item(e, item);
-	ptf_flow_timer_anchor(&e->timer, e->timer.position, ns);
-	e->last_branch = e->timer.position;
-	e->function = item.to_function;
-	return rc;
+	switch (event->type) {
+	case ptev_enabled:
+		scan_to_event(e, limit);
+		return take_enabled(e, event->variant.enabled.ip, PTF_CAUSE_NONE,
+		        scan_event(e, PTF_PACKET_TIP_PGE, limit));
+	case ptev_disabled:
+		scan_to_event(e, limit);
+		return ptf_flow_teller_disabled(t,
+		        event->ip_suppressed ? PTF_NO_IP : event->variant.disabled.ip,
+		        scan_event(e, PTF_PACKET_TIP_PGD, limit));
+	case ptev_async_disabled:
+		scan_to_event(e, limit);
+		return ptf_flow_teller_async_disabled(t, event->variant.async_disabled.at,
+		        scan_event(e, PTF_PACKET_TIP_PGD, limit));
+	case ptev_async_branch:
+		scan_to_event(e, limit);
+		scan_event(e, PTF_PACKET_FUP, limit);
+		return ptf_flow_teller_async_branch(t, event->variant.async_branch.from,
+		        event->variant.async_branch.to, scan_event(e, PTF_PACKET_TIP, limit));
+	case ptev_overflow:
+		scan_to_event(e, limit);
+		return take_overflow(e, event, limit);
+	default:
+		/* Events that only tell (TSX, power, PTWRITE). */
+		return 0;
+	}
 }
+
+/* No type of an event. */
+#define NO_EVENT ((enum pt_event_type)0xff)
 
 static int take_event(struct ptf_flow_engine *e)
 {
-	struct pt_event event;
-	int status = pt_blk_event(e->decoder, &event, sizeof(event));
+	/* pt_blk_event applies the event and then looks for the next one: when that fails it
+	 * returns an error, but the event counts all the same. */
+	struct pt_event event = {.type = NO_EVENT};
+	int status = pt_blk_event(e->decoder, &event, sizeof(event)), rc = 0;
 
-	if (status < 0)
-		return give_up(e, status, e->transfer_ip);
 	e->status = status;
-	if (event.status_update)
-		return 0;
-	switch (event.type) {
-	case ptev_enabled:
-		return take_on(e, event.variant.enabled.ip, PTF_CAUSE_NONE,
-		        scan_event(e, PTF_PACKET_TIP_PGE, decoder_offset(e)));
-	case ptev_disabled:
-		return take_disabled(e, &event);
-	case ptev_async_disabled:
-		return take_async_disabled(e, &event);
-	case ptev_async_branch:
-		return take_async_branch(e, &event);
-	case ptev_overflow:
-		return take_overflow(e, &event);
-	case ptev_stop:
-		return 0;
-	default:
-		/* Events that only tell (TSX, power, PTWRITE): their FUP need not hold up the scan.
-		 */
-		if (e->scanned < decoder_offset(e))
-			scan_event(e, PTF_PACKET_FUP, decoder_offset(e));
-		return 0;
-	}
+	if (event.type != NO_EVENT && !event.status_update)
+		rc = apply_event(e, &event);
+	if (rc == 0 && status < 0)
+		return give_up(e, status, e->teller.transfer.ip);
+	return rc;
 }
 
 /* ---- blocks ---- */
 
-/* Most blocks end in a jump inside their function, of which there is nothing to tell. */
-static bool stays_inside(const struct ptf_flow_engine *e, const struct ptf_code_place *place)
+static enum ptf_exec_mode mode_of(enum pt_exec_mode mode)
 {
-	if (e->transfer != ptic_cond_jump && e->transfer != ptic_jump && e->transfer != ptic_other)
+	switch (mode) {
+	case ptem_16bit:
+		return PTF_MODE_16;
+	case ptem_32bit:
+		return PTF_MODE_32;
+	case ptem_64bit:
+		return PTF_MODE_64;
+	default:
+		return PTF_MODE_UNKNOWN;
+	}
+}
+
+/* Out of its block cache the decoder does not say what an indirect jump or far branch was. */
+static enum ptf_insn_class look_at_insn(struct ptf_flow_engine *e, const struct pt_block *block)
+{
+	const struct ptf_code_epoch *code = ptf_flow_teller_code(&e->teller);
+	const struct ptf_insn *insn;
+
+	if (!code)
+		return PTF_INSN_OTHER;
+	insn = ptf_code_lookup_insn(&e->teller.lookup, code, block->end_ip, mode_of(block->mode));
+	return insn->size ? insn->insn_class : PTF_INSN_OTHER;
+}
+
+static enum ptf_insn_class class_of(struct ptf_flow_engine *e, const struct pt_block *block)
+{
+	switch (block->iclass) {
+	case ptic_call:
+		return PTF_INSN_CALL;
+	case ptic_return:
+		return PTF_INSN_RETURN;
+	case ptic_jump:
+		return PTF_INSN_JUMP;
+	case ptic_cond_jump:
+		return PTF_INSN_COND_JUMP;
+	case ptic_far_call:
+		return PTF_INSN_FAR_CALL;
+	case ptic_far_return:
+		return PTF_INSN_FAR_RETURN;
+	case ptic_far_jump:
+		return PTF_INSN_FAR_JUMP;
+	case ptic_error:
+		return look_at_insn(e, block);
+	default:
+		return PTF_INSN_OTHER;
+	}
+}
+
+/* Most blocks end in a jump inside their function, of which there is nothing to tell. */
+static bool stays_inside(const struct ptf_transfer *transfer, const struct ptf_code_place *place)
+{
+	if (transfer->insn_class != PTF_INSN_COND_JUMP && transfer->insn_class != PTF_INSN_JUMP &&
+	        transfer->insn_class != PTF_INSN_OTHER)
 		return false;
-	return place->function == e->function && !(e->transfer_indirect && place->entry);
+	return place->function == transfer->function && !(transfer->by_tip && place->entry);
 }
 
 /* The block begins: the transfer before it went here. */
 static int enter_block(struct ptf_flow_engine *e, const struct pt_block *block)
 {
-	const struct ptf_code_place *place = place_of(e, block->ip, false);
+	const struct ptf_code_place *place = ptf_flow_teller_place(&e->teller, block->ip, false);
 	const struct ptf_function *function = place ? place->function : NULL;
+	struct ptf_transfer *transfer = &e->teller.transfer;
 	int rc = 0;
 
-	e->code32 = block->mode == ptem_32bit;
-	e->began_off = false;
-	if (place && stays_inside(e, place))
-		e->transfer = ptic_error;
-	else if (e->transfer != ptic_error)
-		rc = tell_transfer(e, block->ip);
-	e->function = function;
+	e->teller.began_off = false;
+	if (place && stays_inside(transfer, place))
+		transfer->insn_class = PTF_INSN_NONE;
+	else
+		rc = ptf_flow_teller_tell(&e->teller, block->ip);
+	transfer->function = function;
+	transfer->mode = mode_of(block->mode);
 	return rc;
+}
+
+/* Moves the scan over the packets of the block. */
+static void scan_block(struct ptf_flow_engine *e)
+{
+	uint64_t before = e->scanned;
+
+	e->is_tip = false;
+	scan_to_event(e, decoder_offset(e));
+	e->idle_blocks = e->scanned == before ? e->idle_blocks + 1 : 0;
 }
 
 static int take_block(struct ptf_flow_engine *e, const struct pt_block *block)
 {
-	uint64_t offset = decoder_offset(e);
+	struct ptf_flow_teller *t = &e->teller;
 	int rc = enter_block(e, block);
 
-	if (offset > e->scanned) {
-		e->packet.is_tip = false;
-		scan_block(e, offset);
-		e->idle_blocks = 0;
-	} else {
-		e->idle_blocks++;
-	}
-	ptf_flow_timer_retire(&e->timer, block->ninsn);
-	e->counts.instructions += block->ninsn;
-	e->counts.calls += block->iclass == ptic_call;
-	e->counts.returns += block->iclass == ptic_return;
-	e->transfer = block->iclass == ptic_error ? ptic_other : block->iclass;
-	e->transfer_ip = block->end_ip;
-	e->transfer_indirect = e->packet.is_tip;
-	if (block->iclass == ptic_cond_jump || block->iclass == ptic_return || e->packet.is_tip)
-		e->last_branch = e->timer.position;
-	if (e->packet.is_tip) {
-		e->packet.is_tip = false;
-		ptf_flow_timer_anchor(&e->timer, e->timer.position, e->packet.direct_ns);
-		e->packet.direct_ns = PTF_NO_TIME;
-	}
-	return rc;
-}
-
-/* All packets are read. The MODE.Exec of the next PSB+ made the decoder walk up to its FUP; of a
- * PSB+ without one, the code between the last packet and the FUP is missing. */
-static int end_segment(struct ptf_flow_engine *e)
-{
-	struct ptf_flow_item item = make_item(PTF_FLOW_END, PTF_NO_IP, PTF_NO_IP);
-	int rc = 0;
-
-	e->done = true;
-	if (e->transfer != ptic_error)
-		rc = tell_transfer(e, e->next_plus.ip);
-	if (e->untraced_call.open)
-		item.cause = PTF_CAUSE_BRANCH;
-	close_packet(e);
-	if (rc == 0)
-		rc = add_item(e, item);
-	ptf_flow_timer_anchor(&e->timer, e->timer.position, e->next_plus.ns);
-	ptf_flow_timer_flush(&e->timer);
+	scan_block(e);
+	ptf_flow_timer_retire(&t->timer, block->ninsn);
+	t->counts.instructions += block->ninsn;
+	t->counts.calls += block->iclass == ptic_call;
+	t->counts.returns += block->iclass == ptic_return;
+	t->transfer.insn_class = class_of(e, block);
+	t->transfer.ip = block->end_ip;
+	t->transfer.by_tip = e->is_tip;
+	if (block->iclass == ptic_cond_jump || block->iclass == ptic_return)
+		t->last_branch = t->timer.position;
+	if (e->is_tip)
+		ptf_flow_teller_tip_done(t);
 	return rc;
 }
 
@@ -715,7 +421,7 @@ static int step(struct ptf_flow_engine *e)
 	if (e->status & pts_event_pending)
 		return take_event(e);
 	if (e->status & pts_eos)
-		return end_segment(e);
+		return ptf_flow_teller_end(&e->teller);
 	block.ninsn = 0;
 	block.ip = block.end_ip = PTF_NO_IP;
 	status = pt_blk_next(e->decoder, &block, sizeof(block));
@@ -724,10 +430,10 @@ static int step(struct ptf_flow_engine *e)
 	if (rc < 0)
 		return rc;
 	if (status == -pte_eos)
-		return end_segment(e);
+		return ptf_flow_teller_end(&e->teller);
 	if (status < 0)
 		return give_up(e, status, block.ninsn ? block.end_ip : block.ip);
-	if (e->idle_blocks > MAX_BLOCKS_WITHOUT_PACKET)
+	if (e->idle_blocks > PTF_MAX_IDLE_BLOCKS)
 		return give_up(e, -pte_bad_query, block.end_ip);
 	e->status = status;
 	return 0;
@@ -751,8 +457,8 @@ static int make_decoder(struct ptf_flow_engine *e)
 	const struct ptf_clock_params *clock = &e->shared->config->clock;
 	struct pt_config config = {.size = sizeof(config)};
 
-	config.begin = (uint8_t *)(uintptr_t)e->input.bytes;
-	config.end = config.begin + e->input.size;
+	config.begin = (uint8_t *)(uintptr_t)e->teller.input.bytes;
+	config.end = config.begin + e->teller.input.size;
 	config.decode.callback = skip_unknown;
 	config.cpu = (struct pt_cpu){.vendor = pcv_intel,
 	        .family = e->shared->config->cpu_family,
@@ -774,77 +480,56 @@ static int make_decoder(struct ptf_flow_engine *e)
  * the segment gets PADs in its place. */
 static bool blank_packet(struct ptf_flow_engine *e, uint64_t offset)
 {
+	struct ptf_engine_input *input = &e->teller.input;
 	struct ptf_packet packet;
 	uint8_t *copy;
 	int size;
 
-	copy = realloc(e->copy, (size_t)e->input.size);
+	copy = realloc(e->copy, (size_t)input->size);
 	if (!copy)
 		return false;
 	e->copy = copy;
-	memcpy(copy, e->input.bytes, (size_t)e->input.size);
-	size = ptf_packet_decode(copy + offset, (size_t)(e->input.size - offset), &packet);
+	memcpy(copy, input->bytes, (size_t)input->size);
+	size = ptf_packet_decode(copy + offset, (size_t)(input->size - offset), &packet);
 	memset(copy + offset, 0, size > 0 ? (size_t)size : 0);
-	e->input.bytes = copy;
+	input->bytes = copy;
 	return true;
 }
 
 static int begin_flow(struct ptf_flow_engine *e, const struct ptf_psb_plus *plus)
 {
-	struct ptf_flow_item item = make_item(PTF_FLOW_SYNC, PTF_NO_IP, plus->ip);
-	int rc = tell_thread(e);
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	resolve_to(e, &item, false);
-	rc = add_item(e, item);
 	e->scanned = 0;
 	scan_event(e, PTF_PACKET_PSBEND, plus->size);
-	ptf_flow_timer_anchor(&e->timer, 0, plus->ns);
+	rc = ptf_flow_teller_sync(&e->teller, plus);
 	e->status = pt_blk_sync_forward(e->decoder);
-	if (rc == 0 && e->status < 0)
-		return e->status == -pte_eos ? end_segment(e) : give_up(e, e->status, plus->ip);
-	return rc;
+	if (rc < 0 || e->status >= 0)
+		return rc;
+	return e->status == -pte_eos ? ptf_flow_teller_end(&e->teller)
+	                             : give_up(e, e->status, plus->ip);
 }
 
 static int engine_begin(struct ptf_flow_engine *e, const struct ptf_engine_input *input)
 {
-	const struct ptf_clock_params *clock = &e->shared->config->clock;
 	struct ptf_psb_plus plus;
 
-	e->input = *input;
-	e->span = 0;
-	e->done = false;
 	e->idle_blocks = 0;
-	e->last_branch = 0;
-	e->function = NULL;
-	e->untraced_call.open = false;
-	e->began_off = true;
-	e->transfer = ptic_error;
-	e->transfer_ip = PTF_NO_IP;
-	e->packet = (struct open_packet){.direct_ns = PTF_NO_TIME, .loose_ns = PTF_NO_TIME};
-	e->counts.psbs++;
-	ptf_clock_init(&e->clock, clock);
-	ptf_flow_timer_begin(&e->timer, &e->counts.distances);
-	ptf_psb_plus_read(&plus, clock, input->bytes, input->size);
-	ptf_psb_plus_read(&e->next_plus, clock, input->bytes + input->next_psb,
-	        input->size - input->next_psb);
+	e->bound_fup = false;
+	ptf_flow_teller_begin(&e->teller, &e->shared->config->clock, input, &plus);
 	if (plus.stale_fup && !blank_packet(e, plus.stale_fup))
 		return -PTF_ENOMEM;
-	if (make_decoder(e) < 0)
-		return -PTF_ENOMEM;
-	seek_span(e, plus.ns);
-	if (use_code(e) < 0)
+	if (make_decoder(e) < 0 || use_code(e) < 0)
 		return -PTF_ENOMEM;
 	return begin_flow(e, &plus);
 }
 
 static int engine_next(struct ptf_flow_engine *e, const struct ptf_flow_item **item)
 {
-	while (!(*item = ptf_flow_timer_next(&e->timer))) {
+	while (!(*item = ptf_flow_timer_next(&e->teller.timer))) {
 		int rc;
 
-		if (e->done)
+		if (e->teller.done)
 			return 1;
 		rc = step(e);
 		if (rc < 0)
@@ -855,7 +540,7 @@ static int engine_next(struct ptf_flow_engine *e, const struct ptf_flow_item **i
 
 static const struct ptf_engine_counts *engine_counts(const struct ptf_flow_engine *e)
 {
-	return &e->counts;
+	return &e->teller.counts;
 }
 
 const struct ptf_flow_engine_ops ptf_engine_libipt = {

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <intel-pt.h>
+#include <string.h>
+
+#include "pt/flow_teller.h"
+
+void ptf_flow_teller_release(struct ptf_flow_teller *t)
+{
+	ptf_flow_timer_release(&t->timer);
+	ptf_engine_counts_release(&t->counts);
+}
+
+/* ---- code ---- */
+
+/* Moves on to the span of a time; true when it is another one. By bisection: each segment begins at
+ * the first span, of which a busy CPU has one for each switch. */
+static bool seek_span(struct ptf_flow_teller *t, uint64_t ns)
+{
+	size_t before = t->span, high = t->input.n_spans;
+
+	if (ns == PTF_NO_TIME)
+		return false;
+	while (t->span + 1 < high) {
+		size_t middle = t->span + (high - t->span) / 2;
+
+		if (t->input.spans[middle].from_ns <= ns)
+			t->span = middle;
+		else
+			high = middle;
+	}
+	return t->span != before;
+}
+
+struct ptf_code_place *ptf_flow_teller_place(struct ptf_flow_teller *t, uint64_t ip, bool target)
+{
+	const struct ptf_code_epoch *code = ptf_flow_teller_code(t);
+
+	return code ? ptf_code_lookup_at(&t->lookup, code, ip, target) : NULL;
+}
+
+/* ---- items ---- */
+
+static int add_item(struct ptf_flow_teller *t, struct ptf_flow_item item)
+{
+	return ptf_flow_timer_add(&t->timer, item) ? 0 : -PTF_ENOMEM;
+}
+
+/* Does a symbol, PLT stub or FDE say which function this is? */
+static bool is_covered(const struct ptf_function *function)
+{
+	return function->kind == PTF_FUNCTION_SYMBOL || function->kind == PTF_FUNCTION_PLT ||
+	       function->kind == PTF_FUNCTION_FDE;
+}
+
+void ptf_flow_teller_resolve_to(struct ptf_flow_teller *t, struct ptf_flow_item *item, bool target)
+{
+	struct ptf_code_place *place =
+	        item->to == PTF_NO_IP ? NULL : ptf_flow_teller_place(t, item->to, false);
+
+	/* A call target is a function of its own only in code that nothing else covers. */
+	if (place && target && !is_covered(place->function))
+		place = ptf_flow_teller_place(t, item->to, true);
+	if (!place)
+		return;
+	item->to_function = place->function;
+	item->mid_entry = !place->entry;
+}
+
+static void make_call(
+        struct ptf_flow_teller *t, const struct ptf_transfer *transfer, struct ptf_flow_item *item)
+{
+	const struct ptf_code_epoch *code = ptf_flow_teller_code(t);
+
+	item->kind = PTF_FLOW_CALL;
+	if (code)
+		item->insn_size =
+		        ptf_code_lookup_insn(&t->lookup, code, item->from, transfer->mode)->size;
+	ptf_flow_teller_resolve_to(t, item, true);
+}
+
+bool ptf_flow_teller_item(struct ptf_flow_teller *t, const struct ptf_transfer *transfer,
+        uint64_t to, struct ptf_flow_item *item)
+{
+	*item = ptf_flow_item_make(PTF_FLOW_JUMP, transfer->ip, to);
+	item->from_function = transfer->function;
+	if (transfer->insn_class == PTF_INSN_NONE)
+		return false;
+	if (transfer->insn_class == PTF_INSN_CALL) {
+		make_call(t, transfer, item);
+		return true;
+	}
+	ptf_flow_teller_resolve_to(t, item, false);
+	switch (transfer->insn_class) {
+	case PTF_INSN_RETURN:
+		item->kind = PTF_FLOW_RETURN;
+		return true;
+	case PTF_INSN_FAR_CALL:
+	case PTF_INSN_FAR_RETURN:
+	case PTF_INSN_FAR_JUMP:
+		item->kind = PTF_FLOW_ASYNC;
+		item->cause = PTF_CAUSE_SYSCALL;
+		return to != PTF_NO_IP;
+	default:
+		/* Back to the own entry: a loop, but a tail call when it went through a pointer. */
+		return item->to_function && (item->to_function != transfer->function ||
+		                                    (transfer->by_tip && !item->mid_entry));
+	}
+}
+
+int ptf_flow_teller_tell(struct ptf_flow_teller *t, uint64_t to)
+{
+	struct ptf_flow_item item;
+	bool told = ptf_flow_teller_item(t, &t->transfer, to, &item);
+
+	t->transfer.insn_class = PTF_INSN_NONE;
+	return told ? add_item(t, item) : 0;
+}
+
+/* ---- a segment ---- */
+
+void ptf_flow_teller_begin(struct ptf_flow_teller *t, const struct ptf_clock_params *clock,
+        const struct ptf_engine_input *input, struct ptf_psb_plus *plus)
+{
+	t->input = *input;
+	t->span = 0;
+	t->done = false;
+	t->last_branch = 0;
+	t->untraced_call.open = false;
+	t->began_off = true;
+	t->transfer = (struct ptf_transfer){.ip = PTF_NO_IP};
+	t->packet = (struct ptf_open_packet){.direct_ns = PTF_NO_TIME, .loose_ns = PTF_NO_TIME};
+	t->counts.psbs++;
+	ptf_clock_init(&t->clock, clock);
+	ptf_flow_timer_begin(&t->timer, &t->counts.distances);
+	ptf_psb_plus_read(plus, clock, input->bytes, input->size);
+	ptf_psb_plus_read(&t->next_plus, clock, input->bytes + input->next_psb,
+	        input->size - input->next_psb);
+	seek_span(t, plus->ns);
+}
+
+static int tell_thread(struct ptf_flow_teller *t)
+{
+	const struct ptf_run_span *span = &t->input.spans[t->span];
+	struct ptf_flow_item item = ptf_flow_item_make(PTF_FLOW_THREAD, PTF_NO_IP, PTF_NO_IP);
+
+	item.pid = span->pid;
+	item.code = span->tid;
+	return add_item(t, item);
+}
+
+int ptf_flow_teller_sync(struct ptf_flow_teller *t, const struct ptf_psb_plus *plus)
+{
+	struct ptf_flow_item item = ptf_flow_item_make(PTF_FLOW_SYNC, PTF_NO_IP, plus->ip);
+	int rc = tell_thread(t);
+
+	if (rc < 0)
+		return rc;
+	ptf_flow_teller_resolve_to(t, &item, false);
+	rc = add_item(t, item);
+	ptf_flow_timer_anchor(&t->timer, 0, plus->ns);
+	return rc;
+}
+
+/* The MODE.Exec of the next PSB+ made the engine walk up to its FUP; of a PSB+ without one, the
+ * code between the last packet and the FUP is missing. */
+int ptf_flow_teller_end(struct ptf_flow_teller *t)
+{
+	struct ptf_flow_item item = ptf_flow_item_make(PTF_FLOW_END, PTF_NO_IP, PTF_NO_IP);
+	int rc = ptf_flow_teller_tell(t, t->next_plus.ip);
+
+	t->done = true;
+	if (t->untraced_call.open)
+		item.cause = PTF_CAUSE_BRANCH;
+	ptf_flow_teller_close_packet(t);
+	if (rc == 0)
+		rc = add_item(t, item);
+	ptf_flow_timer_anchor(&t->timer, t->timer.position, t->next_plus.ns);
+	ptf_flow_timer_flush(&t->timer);
+	return rc;
+}
+
+/* ---- packets ---- */
+
+bool ptf_flow_teller_binds_fup(const struct ptf_packet *packet, bool bound)
+{
+	switch (packet->kind) {
+	case PTF_PACKET_PTW:
+	case PTF_PACKET_EXSTOP:
+		return packet->flags & 1;
+	case PTF_PACKET_MWAIT:
+		return true;
+	case PTF_PACKET_MODE_TSX:
+		/* The FUP of an abort is that of its branch, too. */
+		return !(packet->flags & 2);
+	case PTF_PACKET_FUP:
+	case PTF_PACKET_TNT_8:
+	case PTF_PACKET_TNT_64:
+	case PTF_PACKET_TIP:
+	case PTF_PACKET_TIP_PGE:
+	case PTF_PACKET_TIP_PGD:
+	case PTF_PACKET_OVF:
+		return false;
+	default:
+		return bound;
+	}
+}
+
+/* An MTC or TSC packet behind the open packet gives a time that lies somewhere among the next
+ * packet's branches: better than nothing, but not beside a CYC, which times that packet exactly. */
+void ptf_flow_teller_close_packet(struct ptf_flow_teller *t)
+{
+	if (t->packet.cyc_before)
+		t->packet.loose_ns = PTF_NO_TIME;
+	ptf_flow_timer_anchor(&t->timer, t->last_branch, t->packet.direct_ns);
+	ptf_flow_timer_anchor(&t->timer, t->last_branch, t->packet.loose_ns);
+	t->packet.direct_ns = t->packet.loose_ns = PTF_NO_TIME;
+}
+
+void ptf_flow_teller_open_packet(struct ptf_flow_teller *t)
+{
+	ptf_flow_teller_close_packet(t);
+	if (t->packet.cyc_before)
+		t->packet.direct_ns = ptf_clock_ns(&t->clock);
+	t->packet.cyc_before = false;
+}
+
+/* ---- lost ---- */
+
+static int lose(struct ptf_flow_teller *t, enum ptf_flow_cause cause, int code, uint64_t ip)
+{
+	struct ptf_flow_item item = ptf_flow_item_make(PTF_FLOW_LOST, ip, PTF_NO_IP);
+	int rc;
+
+	item.cause = cause;
+	item.code = code;
+	ptf_flow_teller_close_packet(t);
+	ptf_flow_timer_flush(&t->timer);
+	rc = add_item(t, item);
+	/* Trusted up to the last anchor, not beyond; the next anchor begins a new count. */
+	ptf_flow_timer_flush(&t->timer);
+	t->timer.anchor_ns = PTF_NO_TIME;
+	t->transfer.function = NULL;
+	return rc;
+}
+
+static int count_missing(struct ptf_flow_teller *t, uint64_t ip)
+{
+	const struct ptf_code_epoch *code = ptf_flow_teller_code(t);
+	const struct ptf_code_map *map = code ? ptf_code_epoch_find(code, ip) : NULL;
+
+	if (!map) {
+		t->counts.unmapped_errors++;
+		return 0;
+	}
+	while (t->counts.missing_by_module.n <= map->module->index) {
+		if (!ptf_vec_push(&t->counts.missing_by_module, 0))
+			return -PTF_ENOMEM;
+	}
+	t->counts.missing_by_module.v[map->module->index]++;
+	return 0;
+}
+
+int ptf_flow_teller_give_up(struct ptf_flow_teller *t, int code, uint64_t ip, uint64_t offset)
+{
+	int rc = ptf_flow_teller_tell(t, PTF_NO_IP);
+
+	t->done = true;
+	t->counts.errors++;
+	if (offset < t->input.next_psb)
+		t->counts.lost_bytes += t->input.next_psb - offset;
+	if (rc == 0 && code == pte_nomap)
+		rc = count_missing(t, ip);
+	return rc < 0 ? rc : lose(t, PTF_CAUSE_ERROR, code, ip);
+}
+
+/* ---- events ---- */
+
+static int take_off(struct ptf_flow_teller *t, enum ptf_flow_cause cause, uint64_t from,
+        uint64_t to, uint64_t ns)
+{
+	struct ptf_flow_item item = ptf_flow_item_make(PTF_FLOW_OFF, from, to);
+	int rc;
+
+	t->packet.cyc_before = false;
+	ptf_flow_teller_close_packet(t);
+	item.cause = cause;
+	item.from_function = t->transfer.function;
+	rc = add_item(t, item);
+	ptf_flow_timer_anchor(&t->timer, t->timer.position, ns);
+	t->last_branch = t->timer.position;
+	t->transfer.function = NULL;
+	return rc;
+}
+
+int ptf_flow_teller_disabled(struct ptf_flow_teller *t, uint64_t to, uint64_t ns)
+{
+	enum ptf_flow_cause cause = PTF_CAUSE_BRANCH;
+	uint64_t from = t->transfer.ip;
+	int rc = 0;
+
+	if (t->transfer.insn_class == PTF_INSN_FAR_CALL)
+		cause = PTF_CAUSE_SYSCALL;
+	if (t->transfer.insn_class == PTF_INSN_NONE)
+		from = PTF_NO_IP;
+	if (t->transfer.insn_class == PTF_INSN_CALL)
+		t->untraced_call = (struct ptf_untraced_call){true, from, to};
+	if (t->transfer.insn_class == PTF_INSN_RETURN)
+		rc = ptf_flow_teller_tell(t, to);
+	t->transfer.insn_class = PTF_INSN_NONE;
+	return rc < 0 ? rc : take_off(t, cause, from, to, ns);
+}
+
+int ptf_flow_teller_async_disabled(struct ptf_flow_teller *t, uint64_t at, uint64_t ns)
+{
+	int rc = ptf_flow_teller_tell(t, at);
+
+	return rc < 0 ? rc : take_off(t, PTF_CAUSE_ASYNC, at, PTF_NO_IP, ns);
+}
+
+/* A call whose target was not traced is counted, not pushed: for its target when that is known
+ * code, else for the place where tracing goes on, as libipt's block decoder shows it. */
+static int tell_untraced_call(struct ptf_flow_teller *t, uint64_t on)
+{
+	struct ptf_untraced_call call = t->untraced_call;
+	struct ptf_flow_item item = ptf_flow_item_make(PTF_FLOW_CALL, call.from, on);
+
+	t->untraced_call.open = false;
+	if (!call.open)
+		return 0;
+	item.cause = PTF_CAUSE_BRANCH;
+	ptf_flow_teller_resolve_to(t, &item, true);
+	if (!item.to_function || item.to_function->kind != PTF_FUNCTION_TARGET) {
+		item.to = call.to;
+		item.to_function = NULL;
+		ptf_flow_teller_resolve_to(t, &item, true);
+	}
+	return item.to_function ? add_item(t, item) : 0;
+}
+
+/* Was the instruction before ip a system call? Then tracing goes on behind it. */
+static bool behind_syscall(struct ptf_flow_teller *t, uint64_t ip)
+{
+	const struct ptf_code_epoch *code = ptf_flow_teller_code(t);
+	uint8_t bytes[2];
+
+	return code && ptf_code_epoch_read(code, ip - 2, bytes, 2) == 2 && bytes[0] == 0x0f &&
+	       bytes[1] == 0x05;
+}
+
+/* Goes to the span of ns; tells when it is another thread's. */
+static int follow_span(struct ptf_flow_teller *t, uint64_t ns)
+{
+	int32_t tid = t->input.spans[t->span].tid;
+
+	if (!seek_span(t, ns))
+		return 0;
+	return t->input.spans[t->span].tid == tid ? 0 : tell_thread(t);
+}
+
+int ptf_flow_teller_enabled(
+        struct ptf_flow_teller *t, uint64_t to, enum ptf_flow_cause cause, uint64_t ns)
+{
+	struct ptf_flow_item item = ptf_flow_item_make(PTF_FLOW_ON, PTF_NO_IP, to);
+	int rc = follow_span(t, ns);
+
+	if (rc < 0)
+		return rc;
+	rc = tell_untraced_call(t, to);
+	if (rc < 0)
+		return rc;
+	item.cause = cause;
+	if (cause == PTF_CAUSE_NONE && behind_syscall(t, to))
+		item.cause = PTF_CAUSE_SYSCALL;
+	/* Did a call of an earlier segment go here? Only the stitcher knows. */
+	if (t->began_off)
+		ptf_flow_teller_resolve_to(t, &item, true);
+	if (item.to_function && item.to_function->kind == PTF_FUNCTION_TARGET)
+		item.from_function = item.to_function;
+	t->began_off = false;
+	ptf_flow_teller_resolve_to(t, &item, false);
+	t->transfer.insn_class = PTF_INSN_NONE;
+	rc = add_item(t, item);
+	if (cause != PTF_CAUSE_OVERFLOW)
+		ptf_flow_timer_anchor(&t->timer, t->timer.position, ns);
+	t->packet = (struct ptf_open_packet){.direct_ns = PTF_NO_TIME, .loose_ns = PTF_NO_TIME};
+	t->last_branch = t->timer.position;
+	return rc;
+}
+
+int ptf_flow_teller_overflow(struct ptf_flow_teller *t)
+{
+	int rc = ptf_flow_teller_tell(t, PTF_NO_IP);
+
+	t->counts.overflows++;
+	if (rc == 0)
+		rc = lose(t, PTF_CAUSE_OVERFLOW, 0, t->transfer.ip);
+	t->packet.cyc_before = false;
+	return rc;
+}
+
+int ptf_flow_teller_async_branch(struct ptf_flow_teller *t, uint64_t from, uint64_t to, uint64_t ns)
+{
+	struct ptf_flow_item item = ptf_flow_item_make(PTF_FLOW_ASYNC, from, to);
+	int rc = ptf_flow_teller_tell(t, from);
+
+	if (rc < 0)
+		return rc;
+	t->packet.cyc_before = false;
+	ptf_flow_teller_close_packet(t);
+	item.cause = PTF_CAUSE_ASYNC;
+	ptf_flow_teller_resolve_to(t, &item, false);
+	rc = add_item(t, item);
+	ptf_flow_timer_anchor(&t->timer, t->timer.position, ns);
+	t->last_branch = t->timer.position;
+	t->transfer.function = item.to_function;
+	return rc;
+}
