@@ -315,15 +315,19 @@ static enum ptf_off_reason first_reason(
 	return out_reason(timelines, source, life->t.forked);
 }
 
+static void was_off(struct ptf_timelines *timelines, struct life *life, enum source source)
+{
+	life->out = true;
+	life->out_ns = life->t.start_ns;
+	life->out_reason = (uint8_t)first_reason(timelines, life, source);
+}
+
 static int thread_in(struct ptf_timelines *timelines, struct life *life,
         const struct ptf_sample_id *sid, enum source source, struct ptf_error *err)
 {
 	/* The first switch tells the state before it: its opposite. */
-	if (!life->switched) {
-		life->out = true;
-		life->out_ns = life->t.start_ns;
-		life->out_reason = (uint8_t)first_reason(timelines, life, source);
-	}
+	if (!life->switched)
+		was_off(timelines, life, source);
 	life->switched = true;
 	if (sid->cpu != life->cpu) {
 		life->before_cpu = life->cpu;
@@ -484,17 +488,12 @@ static uint64_t clamp(uint64_t x, uint64_t low, uint64_t high)
 	return x < low ? low : x > high ? high : x;
 }
 
-/* Clips life and spans to the window; spans that become empty go. */
-static int freeze_life(struct ptf_timelines *timelines, struct life *life, uint64_t start_ns,
-        uint64_t end_ns, struct ptf_error *err)
+/* Clips spans to the life; those that become empty go. */
+static void clip_spans(struct life *life)
 {
-	struct ptf_thread_timeline *t = &life->t;
+	const struct ptf_thread_timeline *t = &life->t;
 	size_t kept = 0;
 
-	t->start_ns = clamp(t->start_ns, start_ns, end_ns);
-	t->end_ns = clamp(t->end_ns, t->start_ns, end_ns);
-	if (life->out && close_span(life, UINT64_MAX, err) < 0)
-		return -PTF_ENOMEM;
 	for (size_t i = 0; i < life->spans.n; i++) {
 		struct ptf_off_span span = life->spans.v[i];
 
@@ -507,8 +506,29 @@ static int freeze_life(struct ptf_timelines *timelines, struct life *life, uint6
 			life->spans.v[kept++] = span;
 	}
 	life->spans.n = kept;
-	t->off = life->spans.v;
-	t->n_off = kept;
+}
+
+/* Clips life and spans to the window. */
+static int freeze_life(struct ptf_timelines *timelines, struct life *life, uint64_t start_ns,
+        uint64_t end_ns, struct ptf_error *err)
+{
+	struct ptf_thread_timeline *t = &life->t;
+	bool idle = timelines->switches && !life->switched;
+
+	if (idle)
+		was_off(timelines, life, SOURCE_SWITCH);
+	t->start_ns = clamp(t->start_ns, start_ns, end_ns);
+	t->end_ns = clamp(t->end_ns, t->start_ns, end_ns);
+	if (life->out && close_span(life, UINT64_MAX, err) < 0)
+		return -PTF_ENOMEM;
+	clip_spans(life);
+	if (idle) {
+		t->idle_off = life->spans.v;
+		t->n_idle_off = life->spans.n;
+	} else {
+		t->off = life->spans.v;
+		t->n_off = life->spans.n;
+	}
 	return 0;
 }
 

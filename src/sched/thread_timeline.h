@@ -39,6 +39,10 @@ struct ptf_thread_timeline {
 	bool named;                /* by a record or a stream of its own, not only by tracepoints */
 	const struct ptf_off_span *off; /* n_off spans, in time order, inside the life */
 	size_t n_off;
+	/* n_idle_off spans in place of `off` if no code of the thread was traced: without a switch
+	 * it was off all the time (n_off is 0), with code it ran all the time. */
+	const struct ptf_off_span *idle_off;
+	size_t n_idle_off;
 };
 
 /* Which thread a CPU ran from a time on. */

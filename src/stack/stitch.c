@@ -91,11 +91,13 @@ static int apply(struct ptf_stitch *stitch, const struct ptf_flow_item *item)
 	if (item->kind == PTF_FLOW_MARK)
 		return apply_mark(stitch, (size_t)item->code);
 
-	if (!stitch->seen_code) {
-		if (!item->to_function)
-			return ptf_shadow_stack_apply(&stitch->stack, item);
+	/* In the dark: what the time was is not known before the first code, if any comes. */
+	if (!stitch->ran && !item->to_function &&
+	        (!stitch->seen_code || item->kind == PTF_FLOW_SYNC))
+		return ptf_shadow_stack_apply(&stitch->stack, item);
+	stitch->ran = stitch->ran || item->to_function;
+	if (!stitch->seen_code)
 		rc = book_start(stitch, item);
-	}
 	if (rc == 0)
 		rc = ptf_shadow_stack_advance(&stitch->stack, item->time_ns);
 	return rc < 0 ? rc : ptf_shadow_stack_apply(&stitch->stack, item);
@@ -211,11 +213,28 @@ int ptf_stitch_item(struct ptf_stitch *stitch, const struct ptf_flow_item *item)
 	return apply(stitch, item);
 }
 
+/* A thread without switches, of which no code was traced, was not on its CPU. */
+static void take_for_idle(struct ptf_stitch *stitch)
+{
+	struct ptf_shadow_stack *stack = &stitch->stack;
+
+	if (!stack->thread || stitch->ran || stack->state != PTF_STACK_RUNS)
+		return;
+	stitch->idle = *stack->thread;
+	if (stitch->idle.n_idle_off) {
+		stitch->idle.off = stitch->idle.idle_off;
+		stitch->idle.n_off = stitch->idle.n_idle_off;
+	}
+	stack->thread = &stitch->idle;
+}
+
 int ptf_stitch_finish(struct ptf_stitch *stitch)
 {
 	struct ptf_shadow_stack *stack = &stitch->stack;
-	int rc = apply_marks(stitch, PTF_NO_TIME);
+	int rc;
 
+	take_for_idle(stitch);
+	rc = apply_marks(stitch, PTF_NO_TIME);
 	if (rc == 0 && stack->thread)
 		rc = ptf_shadow_stack_advance(stack, stack->thread->end_ns);
 	if (rc == 0)

@@ -8,10 +8,12 @@
 #include "stack/fragment.h"
 
 struct ptf_stitch {
-	struct ptf_shadow_stack stack; /* the whole stack */
-	struct ptf_call_tree tree;     /* the thread's result (after finish: under tree.root) */
-	bool started;                  /* a fragment was added */
-	bool seen_code;                /* ... and showed where the thread was */
+	struct ptf_shadow_stack stack;   /* the whole stack */
+	struct ptf_call_tree tree;       /* the thread's result (after finish: under tree.root) */
+	bool started;                    /* a fragment was added */
+	bool seen_code;                  /* ... and showed where the thread was */
+	bool ran;                        /* ... by code of it, not only by a mark */
+	struct ptf_thread_timeline idle; /* of a thread that did not run */
 	const struct ptf_stack_marks *marks; /* borrowed, NULL: none */
 	size_t next_mark;                    /* the first one that is not applied */
 };
