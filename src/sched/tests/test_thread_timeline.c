@@ -11,7 +11,7 @@
 
 #include "perfdata/perf_reader.h"
 #include "sched/thread_timeline.h"
-#include "tracing_data.h"
+#include "sched/tests/tracing_data.h"
 
 enum { PID = 10, WINDOW_START = 1000, WINDOW_END = 2000 };
 

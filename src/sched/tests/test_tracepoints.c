@@ -11,7 +11,7 @@
 
 #include "perfdata/perf_reader.h"
 #include "sched/tracepoints.h"
-#include "tracing_data.h"
+#include "sched/tests/tracing_data.h"
 
 static uint8_t data[TRACING_DATA_MAX];
 static size_t data_size;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tracing_data.h"
+#include "sched/tests/tracing_data.h"
 
 #define COMMON                                                                                     \
 	"format:\n"                                                                                \
