@@ -45,6 +45,8 @@ enum ptf_flow_cause {
 	PTF_CAUSE_ERROR,    /* LOST: the decoder could not go on; `code` says why */
 	PTF_CAUSE_DATA,     /* LOST: AUX bytes are missing (truncated, gap) */
 	PTF_CAUSE_END,      /* OFF: the stream ends here while tracing is on */
+	PTF_CAUSE_DIRECT,   /* JUMP: the instruction names its target, so it is no longjmp */
+	PTF_CAUSE_INDIRECT, /* JUMP: through a pointer (neither: not known) */
 };
 
 struct ptf_flow_item {

@@ -101,6 +101,7 @@ bool ptf_flow_teller_item(struct ptf_flow_teller *t, const struct ptf_transfer *
 		item->cause = PTF_CAUSE_SYSCALL;
 		return to != PTF_NO_IP;
 	default:
+		item->cause = transfer->by_tip ? PTF_CAUSE_INDIRECT : PTF_CAUSE_DIRECT;
 		/* Back to the own entry: a loop, but a tail call when it went through a pointer. */
 		return item->to_function && (item->to_function != transfer->function ||
 		                                    (transfer->by_tip && !item->mid_entry));

@@ -15,17 +15,18 @@
 #include "stack/shadow_stack.h"
 
 struct ptf_piece {
-	struct ptf_call_node *root;   /* stands for the frame below, whose function it has (NULL:
-	                               * unknown); in the arena */
-	struct ptf_frames frames;     /* open at the end, outermost first; owned */
-	enum ptf_stack_state state;   /* at the end */
-	enum ptf_place place;         /* at the end */
-	struct ptf_ip_range resume;   /* at the end */
-	bool untraced_call;           /* at the end */
-	struct ptf_time_parts booked; /* in all of the piece */
-	uint64_t from_ns;             /* booked from here on, PTF_NO_TIME: not at all */
-	uint64_t now_ns;              /* booked up to here, PTF_NO_TIME: nothing */
-	struct ptf_flow_item item;    /* to be applied behind it, when has_item */
+	struct ptf_call_node *root;     /* stands for the frame below, whose function it has (NULL:
+	                                 * unknown); in the arena */
+	struct ptf_frames frames;       /* open at the end, outermost first; owned */
+	enum ptf_stack_state state;     /* at the end */
+	enum ptf_place place;           /* at the end */
+	struct ptf_ip_range resume;     /* at the end */
+	bool untraced_call;             /* at the end */
+	struct ptf_ip_range base_label; /* at the end: of the frame that root stands for */
+	struct ptf_time_parts booked;   /* in all of the piece */
+	uint64_t from_ns;               /* booked from here on, PTF_NO_TIME: not at all */
+	uint64_t now_ns;                /* booked up to here, PTF_NO_TIME: nothing */
+	struct ptf_flow_item item;      /* to be applied behind it, when has_item */
 	bool has_item;
 };
 

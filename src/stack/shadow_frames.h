@@ -26,23 +26,53 @@ int ptf_shadow_stack_count(
 int ptf_shadow_stack_leave(
         struct ptf_shadow_stack *stack, size_t keep, uint64_t time_ns, bool seen);
 
-/* The innermost frame whose return address is ip; that is of function; that is asynchronous and
- * interrupted at ip. false: none; else its index. */
+/* Control may come back to `label` (a return address) in the innermost frame without a return. */
+void ptf_shadow_stack_note_label(struct ptf_shadow_stack *stack, struct ptf_ip_range label);
+
+/* The innermost frame whose return address is ip; that is asynchronous and interrupted at ip.
+ * false: none; else its index. */
 bool ptf_shadow_stack_find_return(const struct ptf_shadow_stack *stack, uint64_t ip, size_t *index);
-bool ptf_shadow_stack_find_function(
-        const struct ptf_shadow_stack *stack, const struct ptf_function *function, size_t *index);
 bool ptf_shadow_stack_find_resume(const struct ptf_shadow_stack *stack, uint64_t ip, size_t *index);
 
-/* Takes the frames from index `from` up off the stack and keeps them for a later return into them.
- * If none comes they are open at the end, thus partial; those that newer ones push out end as of
- * now. */
-int ptf_shadow_stack_park(struct ptf_shadow_stack *stack, size_t from, uint64_t time_ns);
+/* The frame, of those below index `limit`, that control went back to when it went to ip inside of
+ * function: the innermost with a label at ip, else the innermost of that function (never one that
+ * called _Unwind_Resume). When a recursive function is there several times without labels this may
+ * be too deep a frame; the return that leaves it then leaves the others with it. */
+bool ptf_shadow_stack_find_owner(const struct ptf_shadow_stack *stack, size_t limit,
+        const struct ptf_function *function, uint64_t ip, size_t *index);
 
-/* The newest parked stack whose innermost frame returns to ip. */
+/* ---- parked stacks (stack/parked_stacks.c) ---- */
+
+/* Takes the frames from index `from` up off the stack and keeps them for a return into them. They
+ * are a coroutine that is suspended, thus open at the end and partial, or garbage that ended now;
+ * garbage whose function that left it is found to switch coroutines later is one after all. */
+int ptf_shadow_stack_park(
+        struct ptf_shadow_stack *stack, size_t from, uint64_t time_ns, bool suspended);
+
+/* Is what the innermost frame's function leaves, from index `from` up, a coroutine: was it the one
+ * that switched there, or seen to leave others? */
+bool ptf_shadow_stack_is_switch(const struct ptf_shadow_stack *stack, size_t from);
+
+/* The parked stack that goes on at ip: of several coroutines the one that waits longest, as a
+ * scheduler takes turns; else the newest garbage. */
 bool ptf_shadow_stack_find_parked(const struct ptf_shadow_stack *stack, uint64_t ip, size_t *index);
 
 /* A return went into a parked stack: its frames go on where the switching call stood. */
 int ptf_shadow_stack_unpark(struct ptf_shadow_stack *stack, size_t index, uint64_t time_ns);
+
+/* Coroutines that wait at one place cannot be told apart when one of them goes on. If the innermost
+ * frame returned to ip, which proves that it was another one than it was taken for, both change
+ * places: true. The stack is then as it was before the return, which now matches. */
+bool ptf_shadow_stack_swap(struct ptf_shadow_stack *stack, uint64_t ip);
+
+/* Ends all parked stacks; seen: even coroutines (exec). */
+int ptf_shadow_stack_drop_parked(struct ptf_shadow_stack *stack, bool seen);
+
+/* ---- */
+
+/* Books the end of a frame's call, which it does not take off the stack. */
+int ptf_shadow_stack_book_exit(
+        struct ptf_shadow_stack *stack, const struct ptf_frame *frame, uint64_t time_ns, bool seen);
 
 /* The outermost known frame returned into its caller: all that was booked so far happened under
  * that caller, so its node slips in between the base and what hangs there. */

@@ -21,13 +21,22 @@ static int replace_top(struct ptf_shadow_stack *stack, const struct ptf_flow_ite
 	top = ptf_shadow_stack_top_frame(stack);
 	top->async = old.async;
 	top->resume = old.resume;
+	top->called = old.called;
+	top->via = old.via;
 	return DONE;
+}
+
+/* Goes back to a frame, which stays: those above it are over. */
+static int go_back_to(
+        struct ptf_shadow_stack *stack, size_t index, const struct ptf_flow_item *item)
+{
+	return ptf_shadow_stack_leave(stack, index + 1, item->time_ns, true);
 }
 
 /* Gives the stack up: what follows stands on a caller that is not known. */
 static int begin_anew(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
 {
-	if (stack->frames.n && ptf_shadow_stack_park(stack, 0, item->time_ns) < 0)
+	if (stack->frames.n && ptf_shadow_stack_park(stack, 0, item->time_ns, true) < 0)
 		return -PTF_ENOMEM;
 	if (ptf_shadow_stack_new_base(stack) < 0)
 		return -PTF_ENOMEM;
@@ -44,12 +53,16 @@ static int apply_call(struct ptf_shadow_stack *stack, const struct ptf_flow_item
 		return DONE;
 	if (item->cause == PTF_CAUSE_BRANCH || (item->insn_size && item->to == ret.first)) {
 		ptf_shadow_stack_fired(stack, PTF_RULE_CALL_NEXT);
+		if (item->cause != PTF_CAUSE_BRANCH)
+			ptf_shadow_stack_note_label(stack, ret);
 		return ptf_shadow_stack_count(stack, item->to_function, item->mid_entry);
 	}
 	if (item->mid_entry) {
 		struct ptf_frame frame = {.function = item->to_function,
 		        .ret = ret,
 		        .resume = PTF_NO_RANGE,
+		        .label = PTF_NO_RANGE,
+		        .called = item->to_function,
 		        .entry_ns = item->time_ns,
 		        .inside = true};
 
@@ -61,6 +74,33 @@ static int apply_call(struct ptf_shadow_stack *stack, const struct ptf_flow_item
 	return ptf_shadow_stack_enter(stack, item->to_function, ret, item->time_ns, false);
 }
 
+/* A return into the entry of a function: it is a jump. */
+static int return_as_jump(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	const struct ptf_frame *top = ptf_shadow_stack_top_frame(stack);
+	const struct ptf_function *via = top->function;
+
+	ptf_shadow_stack_fired(stack, PTF_RULE_RETURN_JUMP);
+	/* retpoline: the thunk called into itself, then returned to the real target */
+	if (stack->frames.n >= 2 && top->inside) {
+		if (ptf_shadow_stack_leave(stack, stack->frames.n - 1, item->time_ns, true) < 0)
+			return -PTF_ENOMEM;
+		via = ptf_shadow_stack_top_frame(stack)->via;
+	}
+	if (replace_top(stack, item) < 0)
+		return -PTF_ENOMEM;
+	/* Perhaps a new coroutine, on a stack made so that a switch returns to its entry. */
+	ptf_shadow_stack_top_frame(stack)->via = via;
+	return DONE;
+}
+
+/* Nothing of the known stack is there any more. */
+static int give_up(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	ptf_shadow_stack_fired(stack, PTF_RULE_UNMATCHED);
+	return begin_anew(stack, item);
+}
+
 /* A return whose target no frame called for. */
 static int apply_odd_return(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
 {
@@ -70,26 +110,59 @@ static int apply_odd_return(struct ptf_shadow_stack *stack, const struct ptf_flo
 		ptf_shadow_stack_fired(stack, PTF_RULE_STACK_SWITCH);
 		return ptf_shadow_stack_unpark(stack, index, item->time_ns);
 	}
-	if (n && !item->mid_entry) {
-		ptf_shadow_stack_fired(stack, PTF_RULE_RETURN_JUMP);
-		/* retpoline: the thunk called into itself, then returned to the real target */
-		if (n >= 2 && stack->frames.v[n - 1].function == stack->frames.v[n - 2].function &&
-		        ptf_shadow_stack_leave(stack, n - 1, item->time_ns, true) < 0)
-			return -PTF_ENOMEM;
-		return replace_top(stack, item);
+	if (n && !item->mid_entry)
+		return return_as_jump(stack, item);
+	if (ptf_shadow_stack_swap(stack, item->to)) {
+		ptf_shadow_stack_fired(stack, PTF_RULE_STACK_SWAP);
+		return ptf_shadow_stack_leave(stack, stack->frames.n - 1, item->time_ns, true);
 	}
-	if (n && ptf_shadow_stack_find_function(stack, item->to_function, &index) &&
-	        index < n - 1) {
+	if (n && ptf_shadow_stack_find_owner(stack, n - 1, item->to_function, item->to, &index)) {
 		ptf_shadow_stack_fired(stack, PTF_RULE_LANDING_PAD);
-		return ptf_shadow_stack_leave(stack, index + 1, item->time_ns, true);
+		return go_back_to(stack, index, item);
 	}
-	if (n <= 1) {
-		if (ptf_shadow_stack_leave(stack, 0, item->time_ns, true) < 0)
-			return -PTF_ENOMEM;
-		return ptf_shadow_stack_slip_in(stack, item->to_function);
+	if (n > 1)
+		return give_up(stack, item);
+	if (ptf_shadow_stack_leave(stack, 0, item->time_ns, true) < 0)
+		return -PTF_ENOMEM;
+	return ptf_shadow_stack_slip_in(stack, item->to_function);
+}
+
+/* A return, or a jump that does the same, to where frames below the top were called from: a switch
+ * out of a coroutine, or frames that were left without a return. */
+static int leave_several(
+        struct ptf_shadow_stack *stack, size_t index, const struct ptf_flow_item *item)
+{
+	bool is_switch = ptf_shadow_stack_is_switch(stack, index);
+
+	ptf_shadow_stack_fired(stack, is_switch ? PTF_RULE_STACK_SWITCH : PTF_RULE_UNWOUND);
+	return ptf_shadow_stack_park(stack, index, item->time_ns, is_switch);
+}
+
+/* The top's return address, through labels that were called inside of its function and that
+ * return for it (return thunks). */
+static bool returns_from_top(
+        const struct ptf_shadow_stack *stack, const struct ptf_flow_item *item, size_t *index)
+{
+	size_t i = stack->frames.n;
+
+	while (i-- > 0) {
+		if (ptf_ip_range_has(stack->frames.v[i].ret, item->to)) {
+			*index = i;
+			return true;
+		}
+		if (!stack->frames.v[i].inside)
+			break;
 	}
-	ptf_shadow_stack_fired(stack, PTF_RULE_UNMATCHED);
-	return begin_anew(stack, item);
+	return false;
+}
+
+/* Code after a call of the next instruction that runs twice: once more by its return. */
+static bool returns_to_next(const struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	const struct ptf_frame *top = ptf_shadow_stack_top_frame(stack);
+
+	return ptf_ip_range_has(top ? top->label : stack->base_label, item->to) &&
+	       (!top || top->function == item->to_function);
 }
 
 /* A handler returns to its restorer, which calls sigreturn: still the same interruption. */
@@ -109,16 +182,20 @@ static int apply_return(struct ptf_shadow_stack *stack, const struct ptf_flow_it
 
 	if (!item->to_function)
 		return DONE; /* its target was not traced: OFF or LOST follows */
-	if (top && ptf_ip_range_has(top->ret, item->to))
-		return ptf_shadow_stack_leave(stack, stack->frames.n - 1, item->time_ns, true);
-	if (top && top->async)
-		return return_to_restorer(stack, item);
+	if (returns_from_top(stack, item, &index))
+		return ptf_shadow_stack_leave(stack, index, item->time_ns, true);
+	if (returns_to_next(stack, item))
+		return DONE;
 	if (stack->local)
 		return REFUSED;
-	if (ptf_shadow_stack_find_return(stack, item->to, &index)) {
-		ptf_shadow_stack_fired(stack, PTF_RULE_UNWOUND);
-		return ptf_shadow_stack_park(stack, index, item->time_ns);
+	if (top && top->async && ptf_ip_range_has(top->resume, item->to)) {
+		ptf_shadow_stack_fired(stack, PTF_RULE_ASYNC_RETURN);
+		return ptf_shadow_stack_leave(stack, stack->frames.n - 1, item->time_ns, true);
 	}
+	if (top && top->async && !top->restorer)
+		return return_to_restorer(stack, item);
+	if (ptf_shadow_stack_find_return(stack, item->to, &index))
+		return leave_several(stack, index, item);
 	return apply_odd_return(stack, item);
 }
 
@@ -130,24 +207,51 @@ static int first_frame(struct ptf_shadow_stack *stack, const struct ptf_flow_ite
 	                                 item->time_ns, true);
 }
 
-static int apply_jump(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+/* A jump into the middle of a function, through a pointer: longjmp, a landing pad, a switch of
+ * stacks that is no return. Refused: it is none of them. */
+static int jump_back(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
 {
 	size_t index;
 
+	if (ptf_shadow_stack_find_return(stack, item->to, &index))
+		return leave_several(stack, index, item);
+	if (ptf_shadow_stack_find_parked(stack, item->to, &index)) {
+		ptf_shadow_stack_fired(stack, PTF_RULE_STACK_SWITCH);
+		return ptf_shadow_stack_unpark(stack, index, item->time_ns);
+	}
+	if (ptf_shadow_stack_find_owner(
+	            stack, stack->frames.n, item->to_function, item->to, &index)) {
+		ptf_shadow_stack_fired(stack, PTF_RULE_LONGJMP);
+		return go_back_to(stack, index, item);
+	}
+	return REFUSED;
+}
+
+static int apply_jump(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	const struct ptf_frame *top = ptf_shadow_stack_top_frame(stack);
+	int rc = REFUSED;
+
 	if (!item->to_function)
 		return DONE;
-	if (stack->frames.n && !item->mid_entry) {
+	if (top && !item->mid_entry) {
 		ptf_shadow_stack_fired(stack, PTF_RULE_TAIL_JUMP);
+		return replace_top(stack, item);
+	}
+	/* A return that pops the address and jumps to it. */
+	if (top && ptf_ip_range_has(top->ret, item->to))
+		return ptf_shadow_stack_leave(stack, stack->frames.n - 1, item->time_ns, true);
+	if (top && item->cause == PTF_CAUSE_DIRECT) {
+		ptf_shadow_stack_fired(stack, PTF_RULE_JUMP_INTO);
 		return replace_top(stack, item);
 	}
 	if (stack->local)
 		return REFUSED;
-	if (!stack->frames.n)
+	if (!top)
 		return first_frame(stack, item);
-	if (ptf_shadow_stack_find_function(stack, item->to_function, &index)) {
-		ptf_shadow_stack_fired(stack, PTF_RULE_LONGJMP);
-		return ptf_shadow_stack_leave(stack, index + 1, item->time_ns, true);
-	}
+	rc = jump_back(stack, item);
+	if (rc != REFUSED)
+		return rc;
 	ptf_shadow_stack_fired(stack, PTF_RULE_JUMP_INTO);
 	return replace_top(stack, item);
 }
@@ -167,7 +271,8 @@ static int apply_off(struct ptf_shadow_stack *stack, const struct ptf_flow_item 
 	                       ? (enum ptf_place)place_of[item->cause]
 	                       : PTF_PLACE_KERNEL;
 	if (item->cause == PTF_CAUSE_SYSCALL && from != PTF_NO_IP)
-		stack->resume = (struct ptf_ip_range){from + SYSCALL_INSN, from + SYSCALL_INSN};
+		/* ... or at the system call once more, when it is restarted. */
+		stack->resume = (struct ptf_ip_range){from, from + SYSCALL_INSN};
 	else if (item->cause == PTF_CAUSE_ASYNC && from != PTF_NO_IP)
 		stack->resume = (struct ptf_ip_range){from, from};
 	else if (item->to != PTF_NO_IP)
@@ -199,7 +304,8 @@ static int resync(struct ptf_shadow_stack *stack, const struct ptf_flow_item *it
 
 	if (!item->to_function || !stack->frames.n)
 		return item->to_function ? ptf_shadow_stack_found(stack, item->to_function) : 0;
-	if (ptf_shadow_stack_find_function(stack, item->to_function, &index)) {
+	if (ptf_shadow_stack_find_owner(
+	            stack, stack->frames.n, item->to_function, item->to, &index)) {
 		ptf_shadow_stack_fired(stack, PTF_RULE_GAP_KEPT);
 		return ptf_shadow_stack_leave(stack, index + 1, item->time_ns, false);
 	}
@@ -217,7 +323,8 @@ static int resume_elsewhere(struct ptf_shadow_stack *stack, const struct ptf_flo
 
 	if (!stack->frames.n)
 		return first_frame(stack, item);
-	if (ptf_shadow_stack_find_function(stack, item->to_function, &index)) {
+	if (ptf_shadow_stack_find_owner(
+	            stack, stack->frames.n, item->to_function, item->to, &index)) {
 		if (index < stack->frames.n - 1)
 			ptf_shadow_stack_fired(stack, PTF_RULE_RESUME_ELSEWHERE);
 		return ptf_shadow_stack_leave(stack, index + 1, item->time_ns, true);
@@ -267,10 +374,10 @@ static int apply_on(struct ptf_shadow_stack *stack, const struct ptf_flow_item *
 	return resume_elsewhere(stack, item);
 }
 
+/* A PSB says where the thread is, but without a gap that is known, and the function that it names
+ * may be a worse guess than the frame's: the stack stays. */
 static int apply_sync(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
 {
-	const struct ptf_frame *top = ptf_shadow_stack_top_frame(stack);
-
 	if (stack->local) {
 		ptf_shadow_stack_assume(stack, item);
 		return DONE;
@@ -283,15 +390,16 @@ static int apply_sync(struct ptf_shadow_stack *stack, const struct ptf_flow_item
 		}
 		return DONE;
 	}
-	if (stack->state == PTF_STACK_RUNS && stack->place == PTF_PLACE_USER && top &&
-	        top->function == item->to_function)
-		return DONE;
-	stack->resume = stack->state == PTF_STACK_RUNS ? stack->resume : PTF_NO_RANGE;
 	if (stack->state == PTF_STACK_RUNS && stack->place != PTF_PLACE_USER)
 		return apply_on(stack, item);
-	stack->state = PTF_STACK_RUNS;
-	stack->place = PTF_PLACE_USER;
-	return resync(stack, item);
+	if (stack->state != PTF_STACK_RUNS || !stack->frames.n) {
+		stack->state = PTF_STACK_RUNS;
+		stack->place = PTF_PLACE_USER;
+		stack->resume = PTF_NO_RANGE;
+		return resync(stack, item);
+	}
+	stack->resume = PTF_NO_RANGE;
+	return DONE;
 }
 
 static int apply_async(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)

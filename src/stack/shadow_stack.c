@@ -5,10 +5,6 @@
 
 #include "stack/shadow_frames.h"
 
-/* Parked stacks kept for a thread: coroutine pools are larger than this only in exotic programs,
- * and a search looks at each. */
-enum { MAX_PARKED = 256 };
-
 struct ptf_frame *ptf_shadow_stack_top_frame(const struct ptf_shadow_stack *stack)
 {
 	return stack->frames.n ? &stack->frames.v[stack->frames.n - 1] : NULL;
@@ -24,6 +20,7 @@ void ptf_shadow_stack_release(struct ptf_shadow_stack *stack)
 	ptf_vec_foreach (parked, &stack->parked)
 		ptf_vec_release(&parked->frames);
 	ptf_vec_release(&stack->parked);
+	ptf_vec_release(&stack->switchers);
 	ptf_vec_release(&stack->frames);
 }
 
@@ -32,6 +29,7 @@ void ptf_shadow_stack_rebase(struct ptf_shadow_stack *stack, struct ptf_call_nod
 	stack->base = base;
 	stack->frames.n = 0;
 	stack->from_ns = PTF_NO_TIME;
+	stack->base_label = PTF_NO_RANGE;
 	stack->booked = (struct ptf_time_parts){0};
 }
 
@@ -133,17 +131,29 @@ bool ptf_shadow_stack_push(struct ptf_shadow_stack *stack, struct ptf_frame fram
 	return frame.node && ptf_vec_push(&stack->frames, frame);
 }
 
+void ptf_shadow_stack_note_label(struct ptf_shadow_stack *stack, struct ptf_ip_range label)
+{
+	if (stack->frames.n)
+		ptf_shadow_stack_top_frame(stack)->label = label;
+	else
+		stack->base_label = label;
+}
+
 int ptf_shadow_stack_enter(struct ptf_shadow_stack *stack, const struct ptf_function *function,
         struct ptf_ip_range ret, uint64_t time_ns, bool jump)
 {
 	struct ptf_frame frame = {.function = function,
 	        .ret = ret,
 	        .resume = PTF_NO_RANGE,
+	        .label = PTF_NO_RANGE,
+	        .called = jump ? NULL : function,
 	        .entry_ns = time_ns,
 	        .before = stack->booked,
 	        .entered = true};
 	struct ptf_call_node *node;
 
+	if (function->role == PTF_ROLE_RETURNS_TWICE)
+		ptf_shadow_stack_note_label(stack, ret);
 	if (!ptf_shadow_stack_push(stack, frame))
 		return -PTF_ENOMEM;
 	node = ptf_shadow_stack_top(stack);
@@ -157,15 +167,14 @@ int ptf_shadow_stack_found(struct ptf_shadow_stack *stack, const struct ptf_func
 	struct ptf_frame frame = {.function = function,
 	        .ret = PTF_NO_RANGE,
 	        .resume = PTF_NO_RANGE,
+	        .label = PTF_NO_RANGE,
 	        .entry_ns = PTF_NO_TIME};
 
 	return ptf_shadow_stack_push(stack, frame) ? 0 : -PTF_ENOMEM;
 }
 
-/* Books the end of a frame's call; booked: by the machine until then. seen: the exit was seen (not
- * the end of the trace or a gap). */
-static int book_exit(struct ptf_shadow_stack *stack, const struct ptf_frame *frame,
-        uint64_t time_ns, const struct ptf_time_parts *booked, bool seen)
+int ptf_shadow_stack_book_exit(
+        struct ptf_shadow_stack *stack, const struct ptf_frame *frame, uint64_t time_ns, bool seen)
 {
 	struct ptf_time_parts call;
 
@@ -178,15 +187,15 @@ static int book_exit(struct ptf_shadow_stack *stack, const struct ptf_frame *fra
 	if (!stack->thread || frame->entry_ns == PTF_NO_TIME || time_ns == PTF_NO_TIME ||
 	        time_ns < frame->entry_ns)
 		return 0;
-	call = ptf_time_parts_since(booked, &frame->before);
+	call = ptf_time_parts_since(&stack->booked, &frame->before);
 	return ptf_call_tree_add_call(stack->tree, frame->node, &call) ? 0 : -PTF_ENOMEM;
 }
 
 int ptf_shadow_stack_leave(struct ptf_shadow_stack *stack, size_t keep, uint64_t time_ns, bool seen)
 {
 	while (stack->frames.n > keep) {
-		if (book_exit(stack, ptf_shadow_stack_top_frame(stack), time_ns, &stack->booked,
-		            seen) < 0)
+		if (ptf_shadow_stack_book_exit(
+		            stack, ptf_shadow_stack_top_frame(stack), time_ns, seen) < 0)
 			return -PTF_ENOMEM;
 		stack->frames.n--;
 	}
@@ -204,16 +213,27 @@ bool ptf_shadow_stack_find_return(const struct ptf_shadow_stack *stack, uint64_t
 	return false;
 }
 
-bool ptf_shadow_stack_find_function(
-        const struct ptf_shadow_stack *stack, const struct ptf_function *function, size_t *index)
+bool ptf_shadow_stack_find_owner(const struct ptf_shadow_stack *stack, size_t limit,
+        const struct ptf_function *function, uint64_t ip, size_t *index)
 {
-	for (size_t i = stack->frames.n; i-- > 0;) {
-		if (stack->frames.v[i].function == function) {
+	bool found = false;
+
+	for (size_t i = limit; i-- > 0;) {
+		const struct ptf_frame *frame = &stack->frames.v[i];
+
+		if (frame->function != function)
+			continue;
+		if (ptf_ip_range_has(frame->label, ip)) {
 			*index = i;
 			return true;
 		}
+		if (found ||
+		        (i + 1 < stack->frames.n && frame[1].function->role == PTF_ROLE_UNWINDS_ON))
+			continue;
+		*index = i;
+		found = true;
 	}
-	return false;
+	return found;
 }
 
 bool ptf_shadow_stack_find_resume(const struct ptf_shadow_stack *stack, uint64_t ip, size_t *index)
@@ -227,98 +247,11 @@ bool ptf_shadow_stack_find_resume(const struct ptf_shadow_stack *stack, uint64_t
 	return false;
 }
 
-/* ---- parked stacks (coroutines) ---- */
-
-static int finish_parked(struct ptf_shadow_stack *stack, struct ptf_parked *parked, bool seen)
-{
-	int rc = 0;
-
-	for (size_t i = parked->frames.n; i-- > 0 && rc == 0;)
-		rc = book_exit(stack, &parked->frames.v[i], parked->left_ns, &parked->before, seen);
-	ptf_vec_release(&parked->frames);
-	return rc;
-}
-
-static int drop_oldest_parked(struct ptf_shadow_stack *stack)
-{
-	int rc = finish_parked(stack, &stack->parked.v[0], true);
-
-	stack->parked.n--;
-	memmove(stack->parked.v, stack->parked.v + 1, stack->parked.n * sizeof(*stack->parked.v));
-	return rc;
-}
-
-int ptf_shadow_stack_park(struct ptf_shadow_stack *stack, size_t from, uint64_t time_ns)
-{
-	struct ptf_parked parked = {.left_ns = time_ns, .before = stack->booked};
-	int rc = stack->parked.n >= MAX_PARKED ? drop_oldest_parked(stack) : 0;
-
-	if (rc < 0)
-		return rc;
-	for (size_t i = from; i < stack->frames.n; i++) {
-		if (!ptf_vec_push(&parked.frames, stack->frames.v[i])) {
-			ptf_vec_release(&parked.frames);
-			return -PTF_ENOMEM;
-		}
-	}
-	stack->frames.n = from;
-	if (!ptf_vec_push(&stack->parked, parked)) {
-		ptf_vec_release(&parked.frames);
-		return -PTF_ENOMEM;
-	}
-	return 0;
-}
-
-bool ptf_shadow_stack_find_parked(const struct ptf_shadow_stack *stack, uint64_t ip, size_t *index)
-{
-	for (size_t i = stack->parked.n; i-- > 0;) {
-		const struct ptf_frames *frames = &stack->parked.v[i].frames;
-
-		if (frames->n && ptf_ip_range_has(frames->v[frames->n - 1].ret, ip)) {
-			*index = i;
-			return true;
-		}
-	}
-	return false;
-}
-
-int ptf_shadow_stack_unpark(struct ptf_shadow_stack *stack, size_t index, uint64_t time_ns)
-{
-	struct ptf_parked parked = stack->parked.v[index];
-	struct ptf_ip_range ret = PTF_NO_RANGE;
-	int rc = 0;
-
-	stack->parked.n--;
-	memmove(stack->parked.v + index, stack->parked.v + index + 1,
-	        (stack->parked.n - index) * sizeof(*stack->parked.v));
-	if (stack->frames.n) {
-		ret = ptf_shadow_stack_top_frame(stack)->ret;
-		rc = ptf_shadow_stack_leave(stack, stack->frames.n - 1, time_ns, true);
-	}
-	for (size_t i = 0; i < parked.frames.n && rc == 0; i++) {
-		struct ptf_frame frame = parked.frames.v[i];
-
-		if (i == 0)
-			frame.ret = ret;
-		rc = ptf_shadow_stack_push(stack, frame) ? 0 : -PTF_ENOMEM;
-	}
-	/* The innermost frame is the call that switched away; it returned just now. */
-	if (rc == 0)
-		rc = ptf_shadow_stack_leave(stack, stack->frames.n - 1, time_ns, true);
-	ptf_vec_release(&parked.frames);
-	return rc;
-}
-
 int ptf_shadow_stack_close(struct ptf_shadow_stack *stack, bool seen)
 {
 	int rc = ptf_shadow_stack_leave(stack, 0, stack->now_ns, seen);
 
-	ptf_vec_foreach (parked, &stack->parked) {
-		if (finish_parked(stack, parked, seen) < 0)
-			rc = -PTF_ENOMEM;
-	}
-	stack->parked.n = 0;
-	return rc;
+	return rc < 0 ? rc : ptf_shadow_stack_drop_parked(stack, seen);
 }
 
 /* ---- bottom of the stack ---- */

@@ -35,12 +35,18 @@ static inline bool ptf_ip_range_has(struct ptf_ip_range range, uint64_t ip)
 
 struct ptf_frame {
 	const struct ptf_function *function;
-	struct ptf_call_node *node;   /* this frame's path, in the machine's tree */
-	struct ptf_ip_range ret;      /* where its return goes, PTF_NO_RANGE: unknown */
-	struct ptf_ip_range resume;   /* async frames: where the interrupted code goes on */
-	uint64_t entry_ns;            /* PTF_NO_TIME: not known */
-	struct ptf_time_parts before; /* what the machine had booked at its entry */
-	bool entered;                 /* its entry was seen */
+	struct ptf_call_node *node; /* this frame's path, in the machine's tree */
+	struct ptf_ip_range ret;    /* where its return goes, PTF_NO_RANGE: unknown */
+	struct ptf_ip_range resume; /* async frames: where the interrupted code goes on */
+	struct ptf_ip_range label;  /* a place in it where a call returned to, to which control may
+	                             * come back without a return: of setjmp, of a call of the
+	                             * next instruction; PTF_NO_RANGE: none */
+	const struct ptf_function *called; /* what the call instruction went to; NULL: no call */
+	const struct ptf_function *via;    /* it is the outermost of a coroutine: the function that
+	                                    * switched the stack when it came here; else NULL */
+	uint64_t entry_ns;                 /* PTF_NO_TIME: not known */
+	struct ptf_time_parts before;      /* what the machine had booked at its entry */
+	bool entered;                      /* its entry was seen */
 	bool inside;   /* a call to a label inside `function`: counted, never timed; books on
 	                * the node below if that is the same function's */
 	bool async;    /* signal handler, its restorer, interrupt */
@@ -49,9 +55,15 @@ struct ptf_frame {
 
 PTF_VEC_TYPEDEF(ptf_frames, struct ptf_frame);
 
+PTF_VEC_TYPEDEF(ptf_functions, const struct ptf_function *);
+
 /* Frames that were left without a return: a coroutine that may go on, or garbage. */
 struct ptf_parked {
 	struct ptf_frames frames;
+	struct ptf_ip_range ret;      /* where it would go on */
+	bool topped;                  /* its innermost frame is the call that switched away, which
+	                               * is over when it goes on */
+	bool suspended;               /* it looks like a coroutine; else like garbage */
 	uint64_t left_ns;             /* when */
 	struct ptf_time_parts before; /* what the machine had booked then */
 };
@@ -80,6 +92,9 @@ struct ptf_shadow_stack {
 	size_t off_cursor;                        /* first off span that ends after now_ns */
 	struct ptf_stack_rule_counts *rules;      /* borrowed */
 	PTF_VEC(struct ptf_parked) parked;        /* oldest first; whole stacks only */
+	size_t garbage;                           /* of these, not suspended */
+	struct ptf_functions switchers; /* that were seen to leave a stack that went on later */
+	struct ptf_ip_range base_label; /* local: `label` of the frame below frames[0] */
 };
 
 /* Frees frames and parked stacks, not what is borrowed. */

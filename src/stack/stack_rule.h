@@ -10,12 +10,14 @@
 #define PTF_STACK_RULES(X)                                                                         \
 	X(PTF_RULE_TAIL_JUMP, "tail_jump", "a jump to a function's entry took the caller's place") \
 	X(PTF_RULE_CALL_NEXT, "call_next", "calls of the next instruction: counted, not pushed")   \
-	X(PTF_RULE_UNWOUND, "unwound_return", "returns that left several frames at once")          \
+	X(PTF_RULE_UNWOUND, "unwound_return", "returns that left several frames for good")         \
 	X(PTF_RULE_LONGJMP, "longjmp", "jumps back into a function that was on the stack")         \
 	X(PTF_RULE_LANDING_PAD, "landing_pad",                                                     \
 	        "returns into the middle of a function on the stack")                              \
 	X(PTF_RULE_RETURN_JUMP, "return_as_jump", "returns used as a jump to a function's entry")  \
-	X(PTF_RULE_STACK_SWITCH, "stack_switch", "returns into a coroutine that was left before")  \
+	X(PTF_RULE_STACK_SWITCH, "stack_switch", "switches out of coroutines, and back into them") \
+	X(PTF_RULE_STACK_SWAP, "stack_swap",                                                       \
+	        "coroutines waiting at one place that a later return told apart")                  \
 	X(PTF_RULE_JUMP_INTO, "jump_into", "jumps into the middle of a function not on the stack") \
 	X(PTF_RULE_OUTER_FRAME, "outer_frame",                                                     \
 	        "callers that were found when the outermost known frame returned")                 \

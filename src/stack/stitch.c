@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <ptflame/error.h>
 
+#include "stack/shadow_frames.h"
 #include "stack/stitch.h"
 
 int ptf_stitch_init(struct ptf_stitch *stitch, const struct ptf_thread_timeline *timeline,
@@ -19,6 +20,7 @@ int ptf_stitch_init(struct ptf_stitch *stitch, const struct ptf_thread_timeline 
 	        .state = PTF_STACK_RUNS,
 	        .place = PTF_PLACE_KERNEL,
 	        .resume = PTF_NO_RANGE,
+	        .base_label = PTF_NO_RANGE,
 	        .now_ns = timeline ? timeline->start_ns : PTF_NO_TIME,
 	        .thread = timeline,
 	        .rules = rules,
@@ -167,6 +169,8 @@ static int add_piece(struct ptf_stitch *stitch, struct ptf_piece *piece)
 	if (piece->from_ns != PTF_NO_TIME && ptf_shadow_stack_advance(stack, piece->from_ns) < 0)
 		return -PTF_ENOMEM;
 	cut_overlap(piece, stack->now_ns);
+	if (piece->base_label.first <= piece->base_label.last)
+		ptf_shadow_stack_note_label(stack, piece->base_label);
 	top = ptf_shadow_stack_top(stack);
 	booked = stack->booked;
 	if (!ptf_call_tree_merge(stack->tree, top, piece->root) ||

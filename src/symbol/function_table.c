@@ -148,6 +148,30 @@ static bool own_strings(struct ptf_function_table *table, struct ptf_function *f
 	return f->name;
 }
 
+/* raw_name: perhaps with a version or "@plt"; NULL is possible. */
+static enum ptf_function_role role_of(const char *raw_name)
+{
+	static const struct {
+		const char *name;
+		enum ptf_function_role role;
+	} roles[] = {
+	        {"setjmp", PTF_ROLE_RETURNS_TWICE},
+	        {"_setjmp", PTF_ROLE_RETURNS_TWICE},
+	        {"sigsetjmp", PTF_ROLE_RETURNS_TWICE},
+	        {"__sigsetjmp", PTF_ROLE_RETURNS_TWICE},
+	        {"getcontext", PTF_ROLE_RETURNS_TWICE},
+	        {"__getcontext", PTF_ROLE_RETURNS_TWICE},
+	        {"_Unwind_Resume", PTF_ROLE_UNWINDS_ON},
+	};
+	size_t len = raw_name ? strcspn(raw_name, "@") : 0;
+
+	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
+		if (len == strlen(roles[i].name) && strncmp(raw_name, roles[i].name, len) == 0)
+			return roles[i].role;
+	}
+	return PTF_ROLE_NONE;
+}
+
 static const struct ptf_function *intern_locked(struct ptf_function_table *table,
         const char *module, uint64_t address, uint64_t size, enum ptf_function_kind kind,
         const char *raw_name, bool demangle)
@@ -167,6 +191,7 @@ static const struct ptf_function *intern_locked(struct ptf_function_table *table
 	entry->function.address = address;
 	entry->function.size = size;
 	entry->function.kind = kind;
+	entry->function.role = role_of(raw_name);
 	entry->function.id = (uint32_t)table->entries.n;
 	if (!own_strings(table, &entry->function, module, raw_name, demangle))
 		return NULL;

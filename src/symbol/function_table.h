@@ -21,6 +21,13 @@ enum ptf_function_kind {
 	PTF_FUNCTION_TEXT,    /* named by perf script's text */
 };
 
+/* What the stack rules must know of a function; told by its symbol. */
+enum ptf_function_role {
+	PTF_ROLE_NONE,
+	PTF_ROLE_RETURNS_TWICE, /* setjmp and its like: control comes back to where it returned */
+	PTF_ROLE_UNWINDS_ON,    /* _Unwind_Resume: never goes on in the frame that called it */
+};
+
 struct ptf_function {
 	const char *name; /* demangled; "[module+0xVADDR]" without a symbol; never NULL or empty */
 	const char *raw_name; /* as in the symbol table, or NULL */
@@ -29,6 +36,7 @@ struct ptf_function {
 	uint64_t size;        /* bytes, 0 when unknown */
 	uint32_t id;          /* 0 for [unknown], then counted up: an index for arrays */
 	enum ptf_function_kind kind;
+	enum ptf_function_role role;
 };
 
 struct ptf_function_table;

@@ -7,11 +7,12 @@
 
 /* ---- functions ---- */
 
-#define FUNCTION(number, text)                                                                     \
+#define WITH_ROLE(number, text, its_role)                                                          \
 	{                                                                                          \
 		.name = text, .raw_name = text, .module = "/bin/a", .address = (number)*0x1000,    \
-		.size = 0x1000, .id = (number), .kind = PTF_FUNCTION_SYMBOL                        \
+		.size = 0x1000, .id = (number), .kind = PTF_FUNCTION_SYMBOL, .role = (its_role)    \
 	}
+#define FUNCTION(number, text) WITH_ROLE(number, text, PTF_ROLE_NONE)
 
 static const struct ptf_function functions[] = {
         FUNCTION(1, "main"),
@@ -25,6 +26,9 @@ static const struct ptf_function functions[] = {
         FUNCTION(9, "task"),
         FUNCTION(10, "sched_yield"),
         FUNCTION(11, "irq"),
+        WITH_ROLE(12, "setjmp", PTF_ROLE_RETURNS_TWICE),
+        WITH_ROLE(13, "resume", PTF_ROLE_UNWINDS_ON),
+        FUNCTION(14, "task2"),
 };
 
 const struct ptf_function *script_function(const char *name)
@@ -285,6 +289,203 @@ static void write_signal_longjmp(struct script *s)
 	jump(s, "main+80");
 }
 
+/* A recursive function is left; of its three frames the outer one called setjmp. */
+static void write_longjmp_recursive(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	call(s, "a+15", "setjmp");
+	ret(s, "a+15");
+	call(s, "a+25", "a");
+	call(s, "a+35", "a");
+	call(s, "a+45", "c");
+	jump(s, "a+15");
+	call(s, "a+55", "b");
+	ret(s, "a+55");
+	ret(s, "main+25");
+}
+
+/* Destructors of a recursive function: the unwinder goes from each frame to the next one out. */
+static void write_cleanups(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	call(s, "a+25", "a");
+	call(s, "a+25", "a");
+	call(s, "a+35", "c");
+	jump(s, "a+80");
+	call(s, "a+95", "resume");
+	jump(s, "a+80");
+	call(s, "a+85", "b");
+	ret(s, "a+85");
+	call(s, "a+95", "resume");
+	jump(s, "main+80");
+	call(s, "main+95", "b");
+	ret(s, "main+95");
+}
+
+/* Frames above and below share the code; the jump names its target, so it is no longjmp. */
+static void write_shared_tail(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	call(s, "a+15", "b");
+	jump(s, "a+60");
+	s->items[s->n - 1].cause = PTF_CAUSE_DIRECT;
+	ret(s, "a+15");
+	ret(s, "main+25");
+}
+
+/* Returns by a pop and a jump; of one frame, then of two. */
+static void write_return_by_jump(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	call(s, "a+15", "b");
+	jump(s, "a+15");
+	call(s, "a+25", "b");
+	call(s, "b+15", "c");
+	jump(s, "a+25");
+	ret(s, "main+25");
+}
+
+/* a returns by a jump to the thunk, which calls into itself and returns for a. */
+static void write_return_thunk(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	jump(s, "switch");
+	call(s, "switch+5", "switch+20");
+	ret(s, "main+25");
+	call(s, "main+35", "b");
+	ret(s, "main+35");
+}
+
+/* The callee skips data behind the call: in main, and in itself. */
+static void write_adjusted_return(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	call(s, "a+15", "a");
+	ret(s, "a+1d");
+	ret(s, "main+2d");
+	call(s, "main+35", "b");
+	ret(s, "main+35");
+}
+
+/* The code behind the call runs twice: the call's return goes there, too. */
+static void write_call_next_twice(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	call(s, "a+15", "a+15");
+	call(s, "a+25", "b");
+	ret(s, "a+25");
+	ret(s, "a+15");
+	call(s, "a+25", "b");
+	ret(s, "a+25");
+	ret(s, "main+25");
+}
+
+/* The handler changes where the interrupted code goes on: in it, then in a function that returns
+ * there. */
+static void write_changed_context(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	off(s, PTF_CAUSE_ASYNC, "a+20");
+	on(s, PTF_CAUSE_NONE, "handler");
+	ret(s, "restorer");
+	off(s, PTF_CAUSE_SYSCALL, "restorer+7");
+	on(s, PTF_CAUSE_NONE, "a+23");
+	off(s, PTF_CAUSE_ASYNC, "a+30");
+	on(s, PTF_CAUSE_NONE, "handler");
+	ret(s, "restorer");
+	off(s, PTF_CAUSE_SYSCALL, "restorer+7");
+	on(s, PTF_CAUSE_NONE, "b");
+	ret(s, "a+30");
+	ret(s, "main+25");
+}
+
+/* A handler in a system call that is restarted. */
+static void write_restart(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	off(s, PTF_CAUSE_SYSCALL, "a+10");
+	on(s, PTF_CAUSE_NONE, "handler");
+	ret(s, "restorer");
+	off(s, PTF_CAUSE_SYSCALL, "restorer+7");
+	on(s, PTF_CAUSE_NONE, "a+10");
+	off(s, PTF_CAUSE_SYSCALL, "a+10");
+	on(s, PTF_CAUSE_SYSCALL, "a+12");
+	ret(s, "main+25");
+}
+
+/* task switches to task2, which switches to main; then main goes on with each. */
+static void write_symmetric(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "switch");
+	ret(s, "task");
+	call(s, "task+15", "switch");
+	ret(s, "task2");
+	call(s, "task2+15", "b");
+	call(s, "b+15", "switch");
+	ret(s, "main+25");
+	call(s, "main+35", "switch");
+	ret(s, "task+15");
+	call(s, "task+25", "c");
+	ret(s, "task+25");
+	call(s, "task+35", "switch");
+	ret(s, "main+35");
+	call(s, "main+45", "switch");
+	ret(s, "b+15");
+	ret(s, "task2+15");
+	call(s, "task2+25", "switch");
+	ret(s, "main+45");
+}
+
+/* A coroutine that begins, yields and goes on by jumps. */
+static void write_switch_by_jump(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "switch");
+	jump(s, "task");
+	call(s, "task+15", "switch");
+	jump(s, "main+25");
+	call(s, "main+35", "switch");
+	jump(s, "task+15");
+	call(s, "task+25", "switch");
+	jump(s, "main+35");
+}
+
+/* task and task2 wait in b, the younger goes on first: what it is shows when it leaves b. */
+static void write_swap(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "switch");
+	ret(s, "task");
+	call(s, "task+15", "b");
+	call(s, "b+15", "switch");
+	ret(s, "main+25");
+	call(s, "main+35", "switch");
+	ret(s, "task2");
+	call(s, "task2+15", "b");
+	call(s, "b+15", "switch");
+	ret(s, "main+35");
+	call(s, "main+45", "switch");
+	ret(s, "b+15");
+	ret(s, "task2+15");
+	call(s, "task2+25", "switch");
+	ret(s, "main+45");
+	call(s, "main+55", "switch");
+	ret(s, "b+15");
+	ret(s, "task+15");
+	call(s, "task+25", "switch");
+	ret(s, "main+55");
+}
+
 /* a enters a task by a return to its entry; the task yields and is resumed from another place. */
 static void write_coroutine(struct script *s)
 {
@@ -472,12 +673,11 @@ const struct script_case script_cases[] = {
                 "main;a;b;c c1 j0 p0 t1/10 on:10\n"
                 "main;b c1 j0 p0 t1/10 on:10\n",
                 "landing_pad:1 "},
-        /* Nobody saw whether the frames that were left may go on: partial. */
         {"unwound return", write_unwound,
                 "main c0 j0 p1 t0/0 on:30 kernel:20\n"
-                "main;a c1 j0 p1 t0/0 on:10\n"
-                "main;a;b c1 j0 p1 t0/0 on:10\n"
-                "main;a;b;c c1 j0 p1 t0/0 on:10\n"
+                "main;a c1 j0 p0 t1/30 on:10\n"
+                "main;a;b c1 j0 p0 t1/20 on:10\n"
+                "main;a;b;c c1 j0 p0 t1/10 on:10\n"
                 "main;b c1 j0 p0 t1/10 on:10\n",
                 "unwound_return:1 "},
         {"system calls, interrupts, filters", write_syscall,
@@ -519,7 +719,7 @@ const struct script_case script_cases[] = {
                 "main;a;task;b c1 j0 p0 t1/70 on:20\n"
                 "main;a;task;b;switch c1 j0 p0 t1/50 on:10\n"
                 "main;a;task;switch c1 j0 p1 t0/0 on:10\n",
-                "unwound_return:2 return_as_jump:1 stack_switch:1 "},
+                "return_as_jump:1 stack_switch:3 "},
         {"gap, the stack is kept", write_gap_kept,
                 "main c0 j0 p1 t0/0 on:20 kernel:20\n"
                 "main;a c1 j0 p0 t1/80 on:30\n"
@@ -581,6 +781,100 @@ const struct script_case script_cases[] = {
                 "main;a c1 j0 p0 t1/10 on:10\n"
                 "main;b c1 j1 p0 t1/10 on:10\n",
                 "jump_into:1 "},
+        {"longjmp in a recursion", write_longjmp_recursive,
+                "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+                "main;a c1 j0 p0 t1/90 on:40\n"
+                "main;a;a c1 j0 p0 t1/30 on:10\n"
+                "main;a;a;a c1 j0 p0 t1/20 on:10\n"
+                "main;a;a;a;c c1 j0 p0 t1/10 on:10\n"
+                "main;a;b c1 j0 p0 t1/10 on:10\n"
+                "main;a;setjmp c1 j0 p0 t1/10 on:10\n",
+                "longjmp:1 "},
+        {"cleanups of a recursion", write_cleanups,
+                "main c0 j0 p1 t0/0 on:30 kernel:20\n"
+                "main;a c1 j0 p0 t1/100 on:10\n"
+                "main;a;a c1 j0 p0 t1/90 on:30\n"
+                "main;a;a;a c1 j0 p0 t1/40 on:20\n"
+                "main;a;a;a;c c1 j0 p0 t1/10 on:10\n"
+                "main;a;a;a;resume c1 j0 p0 t1/10 on:10\n"
+                "main;a;a;b c1 j0 p0 t1/10 on:10\n"
+                "main;a;a;resume c1 j0 p0 t1/10 on:10\n"
+                "main;b c1 j0 p0 t1/10 on:10\n",
+                "longjmp:3 "},
+        {"shared tail", write_shared_tail,
+                "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+                "main;a c1 j0 p0 t1/40 on:20\n"
+                "main;a;a c1 j1 p0 t1/10 on:10\n"
+                "main;a;b c1 j0 p0 t1/10 on:10\n",
+                "jump_into:1 "},
+        {"return by a jump", write_return_by_jump,
+                "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+                "main;a c1 j0 p0 t1/60 on:30\n"
+                "main;a;b c2 j0 p0 t2/30 on:20\n"
+                "main;a;b;c c1 j0 p0 t1/10 on:10\n",
+                "unwound_return:1 "},
+        {"return thunk", write_return_thunk,
+                "main c0 j0 p1 t0/0 on:30 kernel:20\n"
+                "main;a c1 j0 p0 t1/10 on:10\n"
+                "main;b c1 j0 p0 t1/10 on:10\n"
+                "main;switch c2 j1 p1 t1/20 on:20\n",
+                "tail_jump:1 "},
+        {"adjusted return addresses", write_adjusted_return,
+                "main c0 j0 p1 t0/0 on:30 kernel:20\n"
+                "main;a c1 j0 p0 t1/30 on:20\n"
+                "main;a;a c1 j0 p0 t1/10 on:10\n"
+                "main;b c1 j0 p0 t1/10 on:10\n",
+                "landing_pad:2 "},
+        {"call of the next instruction that returns", write_call_next_twice,
+                "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+                "main;a c2 j0 p1 t1/70 on:50\n"
+                "main;a;b c2 j0 p0 t2/20 on:20\n",
+                "call_next:1 "},
+        {"sigreturn to a changed context", write_changed_context,
+                "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+                "main;a c1 j0 p0 t1/120 on:30 interrupt:20\n"
+                "main;a;b c1 j1 p0 t1/10 on:10\n"
+                "main;a;handler c2 j2 p0 t2/20 on:20\n"
+                "main;a;restorer c2 j2 p0 t2/40 on:20 syscall:20\n",
+                "async_entry:3 async_return:2 resume_elsewhere:1 "},
+        {"restarted system call", write_restart,
+                "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+                "main;a c1 j0 p0 t1/80 on:30 syscall:20\n"
+                "main;a;handler c1 j1 p0 t1/10 on:10\n"
+                "main;a;restorer c1 j1 p0 t1/20 on:10 syscall:10\n",
+                "async_entry:1 async_return:1 "},
+        {"symmetric coroutines", write_symmetric,
+                "main c0 j0 p1 t0/0 on:40 kernel:20\n"
+                "main;switch c3 j0 p0 t3/30 on:30\n"
+                "main;task c1 j1 p1 t0/0 on:30\n"
+                "main;task;c c1 j0 p0 t1/10 on:10\n"
+                "main;task;switch c2 j0 p1 t1/10 on:20\n"
+                "main;task;task2 c1 j1 p0 t0/0 on:10\n"
+                "main;task;task2;b c1 j0 p0 t0/0 on:10\n"
+                "main;task;task2;b;switch c1 j0 p0 t0/0 on:10\n"
+                "main;task2 c0 j0 p1 t0/0 on:10\n"
+                "main;task2;b c0 j0 p0 t1/110 on:10\n"
+                "main;task2;b;switch c0 j0 p0 t1/90\n"
+                "main;task2;switch c1 j0 p1 t0/0 on:10\n",
+                "return_as_jump:2 stack_switch:5 "},
+        {"coroutine switched by jumps", write_switch_by_jump,
+                "main c0 j0 p1 t0/0 on:30 kernel:20\n"
+                "main;switch c2 j0 p0 t2/20 on:20\n"
+                "main;task c1 j1 p1 t0/0 on:20\n"
+                "main;task;switch c2 j0 p1 t1/30 on:20\n",
+                "tail_jump:1 stack_switch:3 "},
+        {"mixed-up coroutines", write_swap,
+                "main c0 j0 p1 t0/0 on:50 kernel:20\n"
+                "main;switch c4 j0 p0 t4/40 on:40\n"
+                "main;task c1 j1 p1 t0/0 on:20\n"
+                "main;task;b c1 j0 p0 t1/150 on:30\n"
+                "main;task;b;switch c1 j0 p0 t2/160 on:10\n"
+                "main;task;switch c1 j0 p1 t0/0 on:10\n"
+                "main;task2 c1 j1 p1 t0/0 on:20\n"
+                "main;task2;b c1 j0 p0 t1/50 on:10\n"
+                "main;task2;b;switch c1 j0 p0 t0/0 on:10\n"
+                "main;task2;switch c1 j0 p1 t0/0 on:10\n",
+                "return_as_jump:2 stack_switch:6 stack_swap:1 "},
 };
 
 const size_t script_case_count = sizeof(script_cases) / sizeof(script_cases[0]);
