@@ -148,8 +148,10 @@ static struct ptf_ip_range range_of(uint64_t ip)
 static struct ptf_frame frame_of(
         const struct ptf_code_epoch *epoch, const uint64_t *chain, size_t n, size_t i, bool exact)
 {
-	struct ptf_frame frame = {
-	        .ret = PTF_NO_RANGE, .resume = PTF_NO_RANGE, .entry_ns = PTF_NO_TIME};
+	struct ptf_frame frame = {.ret = PTF_NO_RANGE,
+	        .resume = PTF_NO_RANGE,
+	        .label = PTF_NO_RANGE,
+	        .entry_ns = PTF_NO_TIME};
 	bool restorer = i > 0 && is_restorer(epoch, chain[i]);
 	/* A call may be the last instruction of its function. */
 	uint64_t at = exact || restorer ? chain[i] : chain[i] - 1;
