@@ -230,7 +230,7 @@ static int jump_back(struct ptf_shadow_stack *stack, const struct ptf_flow_item 
 static int apply_jump(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
 {
 	const struct ptf_frame *top = ptf_shadow_stack_top_frame(stack);
-	int rc = REFUSED;
+	int rc;
 
 	if (!item->to_function)
 		return DONE;
@@ -252,6 +252,9 @@ static int apply_jump(struct ptf_shadow_stack *stack, const struct ptf_flow_item
 	rc = jump_back(stack, item);
 	if (rc != REFUSED)
 		return rc;
+	/* longjmp or a switch to a stack of which nothing is known */
+	if (item->cause == PTF_CAUSE_INDIRECT && item->to_function->kind == PTF_FUNCTION_SYMBOL)
+		return give_up(stack, item);
 	ptf_shadow_stack_fired(stack, PTF_RULE_JUMP_INTO);
 	return replace_top(stack, item);
 }

@@ -22,7 +22,7 @@
 	X(PTF_RULE_OUTER_FRAME, "outer_frame",                                                     \
 	        "callers that were found when the outermost known frame returned")                 \
 	X(PTF_RULE_UNMATCHED, "unmatched_return",                                                  \
-	        "returns that fit no frame: the stack began anew")                                 \
+	        "returns and jumps back that fit no frame: the stack began anew")                  \
 	X(PTF_RULE_ASYNC, "async_entry", "signal handlers and interrupts entered")                 \
 	X(PTF_RULE_ASYNC_RETURN, "async_return", "returns from them")                              \
 	X(PTF_RULE_RESUME_ELSEWHERE, "resume_elsewhere", "tracing went on at an unexpected place") \
