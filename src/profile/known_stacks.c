@@ -80,7 +80,7 @@ static int take_sample(
 	        .first = known->ips.n};
 	const struct ptf_stack_note *last =
 	        known->notes.n ? &known->notes.v[known->notes.n - 1] : NULL;
-	bool more = last && last->parent_tid < 0 && last->tid == note.tid &&
+	bool more = last && last->parent_tid < 0 && !last->execs && last->tid == note.tid &&
 	            last->time_ns == note.time_ns;
 
 	if (!more && !ptf_vec_push(&known->notes, note))
@@ -103,6 +103,18 @@ static int take_fork(
 	return ptf_vec_push(&known->notes, note) ? 0 : no_memory(err);
 }
 
+static int take_exec(
+        struct ptf_known_stacks *known, const struct ptf_record *record, struct ptf_error *err)
+{
+	struct ptf_stack_note note = {.time_ns = record->sid.time_ns,
+	        .pid = record->comm.pid,
+	        .tid = record->comm.tid,
+	        .parent_tid = -1,
+	        .execs = true};
+
+	return ptf_vec_push(&known->notes, note) ? 0 : no_memory(err);
+}
+
 int ptf_known_stacks_add(struct ptf_known_stacks *known, const struct ptf_perf_info *info,
         const struct ptf_record *record, struct ptf_error *err)
 {
@@ -110,6 +122,8 @@ int ptf_known_stacks_add(struct ptf_known_stacks *known, const struct ptf_perf_i
 		return 0;
 	if (record->type == PTF_RECORD_FORK)
 		return take_fork(known, record, err);
+	if (record->type == PTF_RECORD_COMM && record->misc & PTF_MISC_COMM_EXEC)
+		return take_exec(known, record, err);
 	if (record->type == PTF_RECORD_SAMPLE && record->sample.callchain &&
 	        is_of_dummy(info, record->sid.id))
 		return take_sample(known, record, err);
@@ -201,7 +215,8 @@ static size_t life_at(const struct ptf_known_stacks *known, const struct ptf_tim
 static bool put_mark(
         struct ptf_known_stacks *known, size_t life, uint64_t time_ns, size_t note, bool forks)
 {
-	struct ptf_stack_mark mark = {time_ns, &known->stacks[note], forks};
+	struct ptf_stack_mark mark = {
+	        time_ns, &known->stacks[note], forks, known->notes.v[note].execs};
 
 	return life == known->n_lives || ptf_vec_push(&known->marks[life], mark);
 }
@@ -222,6 +237,8 @@ static bool put_marks(struct ptf_known_stacks *known, const struct ptf_timelines
 		return put_mark(known, parent, note->time_ns, index, true) &&
 		       put_mark(known, life, note->time_ns, index, false);
 	}
+	if (note->execs)
+		return put_mark(known, life, note->time_ns, index, false);
 	epoch = ptf_code_images_epoch(images, note->pid, note->time_ns);
 	if (!epoch || !note->n_ips)
 		return true;

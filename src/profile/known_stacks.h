@@ -2,7 +2,7 @@
 /*
  * What a recording knows of whole stacks: copies made at attach (SAMPLE records of the dummy event
  * with a callchain; samples of one thread and time that follow each other are one stack, innermost
- * part first) and forks. Becomes marks for the replay of each thread's life.
+ * part first), forks and execve. Becomes marks for the replay of each thread's life.
  */
 #ifndef PTF_KNOWN_STACKS_H
 #define PTF_KNOWN_STACKS_H
@@ -14,11 +14,12 @@
 #include "sched/thread_timeline.h"
 #include "stack/stitch.h"
 
-/* A chain of addresses, or a fork. */
+/* A chain of addresses, a fork, or execve. */
 struct ptf_stack_note {
 	uint64_t time_ns;
 	int32_t pid, tid;    /* of the thread; fork: of the child */
 	int32_t parent_tid;  /* fork: who forked; else -1 */
+	bool execs;          /* neither: execve */
 	size_t first, n_ips; /* chain: part of `ips` */
 };
 

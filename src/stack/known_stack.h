@@ -23,6 +23,7 @@ struct ptf_stack_mark {
 	uint64_t time_ns;
 	struct ptf_known_stack *stack; /* borrowed */
 	bool forks; /* the thread's stack goes to `stack`; else it comes from it */
+	bool execs; /* neither: a new program takes the place of the old one */
 };
 
 PTF_VEC_TYPEDEF(ptf_stack_marks, struct ptf_stack_mark); /* of one life, by time */

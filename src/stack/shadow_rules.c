@@ -336,6 +336,19 @@ static int resume_elsewhere(struct ptf_shadow_stack *stack, const struct ptf_flo
 	return begin_anew(stack, item);
 }
 
+/* execve was called: nothing of the old program's stack is left. */
+static int begin_program(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	stack->execs = false;
+	stack->state = PTF_STACK_RUNS;
+	stack->place = PTF_PLACE_USER;
+	stack->resume = PTF_NO_RANGE;
+	ptf_shadow_stack_fired(stack, PTF_RULE_EXEC);
+	if (ptf_shadow_stack_close(stack, true) < 0 || ptf_shadow_stack_new_base(stack) < 0)
+		return -PTF_ENOMEM;
+	return first_frame(stack, item);
+}
+
 static int apply_on(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
 {
 	struct ptf_ip_range resume = stack->resume;
@@ -346,6 +359,8 @@ static int apply_on(struct ptf_shadow_stack *stack, const struct ptf_flow_item *
 		return DONE;
 	if (stack->local && (state != PTF_STACK_RUNS || !ptf_ip_range_has(resume, item->to)))
 		return REFUSED;
+	if (stack->execs)
+		return begin_program(stack, item);
 	stack->state = PTF_STACK_RUNS;
 	stack->place = PTF_PLACE_USER;
 	stack->resume = PTF_NO_RANGE;
@@ -393,7 +408,7 @@ static int apply_sync(struct ptf_shadow_stack *stack, const struct ptf_flow_item
 		}
 		return DONE;
 	}
-	if (stack->state == PTF_STACK_RUNS && stack->place != PTF_PLACE_USER)
+	if (stack->execs || (stack->state == PTF_STACK_RUNS && stack->place != PTF_PLACE_USER))
 		return apply_on(stack, item);
 	if (stack->state != PTF_STACK_RUNS || !stack->frames.n) {
 		stack->state = PTF_STACK_RUNS;

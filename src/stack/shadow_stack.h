@@ -84,6 +84,7 @@ struct ptf_shadow_stack {
 	enum ptf_stack_state state;
 	enum ptf_place place;       /* when state is PTF_STACK_RUNS */
 	struct ptf_ip_range resume; /* where tracing should go on after OFF */
+	bool execs;                 /* whole stacks: what runs next is a new program */
 	bool untraced_call;         /* tracing stopped at a call in an earlier segment */
 	uint64_t now_ns;            /* booked up to here; PTF_NO_TIME: nothing yet */
 	uint64_t from_ns; /* booked from here on since the last rebase, PTF_NO_TIME: nothing */

@@ -61,6 +61,10 @@ static int apply_mark(struct ptf_stitch *stitch, size_t index)
 	if (index < stitch->next_mark)
 		return 0;
 	stitch->next_mark = index + 1;
+	if (mark->execs) {
+		stitch->stack.execs = true;
+		return 0;
+	}
 	if (mark->forks)
 		return ptf_known_stack_copy(known, &stitch->stack);
 	if (!known->known && known->parent)

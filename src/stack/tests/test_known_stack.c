@@ -71,6 +71,7 @@ static struct ptf_frame *frame(struct ptf_known_stack *known, const char *name, 
 	struct ptf_frame new = {.function = script_function(name),
 	        .ret = PTF_NO_RANGE,
 	        .resume = PTF_NO_RANGE,
+	        .label = PTF_NO_RANGE,
 	        .entry_ns = PTF_NO_TIME};
 
 	if (known->frames.n)
@@ -377,6 +378,37 @@ static void test_fork_of_a_silent_parent(void **state)
 	                   "main;a c1 j0 p1 t0/0 on:90\n");
 }
 
+/* execve: the old stack ends in its system call, the new program's begins at its entry; wherever
+ * the segment is cut. */
+static void test_exec(void **state)
+{
+	struct ptf_flow_item off = item(PTF_FLOW_OFF, NULL, 0, 1020);
+	struct ptf_flow_item items[] = {item(PTF_FLOW_SYNC, "main", 0x10, 1000),
+	        call("main", 0x25, "a", 1010), off, item(PTF_FLOW_ON, "task", 0, 1050),
+	        call("task", 0x15, "b", 1060), item(PTF_FLOW_RETURN, "task", 0x15, 1070)};
+	const size_t n = sizeof(items) / sizeof(items[0]);
+
+	items[2].cause = PTF_CAUSE_SYSCALL;
+	items[2].from = script_function("a")->address + 0x30;
+	for (size_t cut = 2; cut <= n; cut++) {
+		struct ptf_flow_item second[8] = {items[cut - 1]};
+		struct run run;
+
+		begin(&run);
+		mark(&run, 0, 1035);
+		run.marks.v[0].execs = true;
+		add_fragment(&run, items, cut);
+		second[0].kind = PTF_FLOW_SYNC;
+		memcpy(second + 1, items + cut, (n - cut) * sizeof(*items));
+		add_fragment(&run, second, n - cut + 1);
+		finish_as(&run, "main c0 j0 p1 t0/0 on:10\n"
+		                "main;a c1 j0 p0 t1/40 on:10 syscall:30\n"
+		                "task c1 j1 p1 t0/0 on:40\n"
+		                "task;b c1 j0 p0 t1/10 on:10\n"
+		                "exec:1 ");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -389,6 +421,7 @@ int main(void)
 	        cmocka_unit_test(test_copy_inside_a_seen_handler),
 	        cmocka_unit_test(test_fork),
 	        cmocka_unit_test(test_fork_of_a_silent_parent),
+	        cmocka_unit_test(test_exec),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
