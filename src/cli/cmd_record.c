@@ -17,6 +17,7 @@
 enum option_key {
 	OPT_MAX_SIZE = 256,
 	OPT_BACKEND,
+	OPT_PSB_PERIOD,
 	OPT_KERNEL,
 	OPT_TIMING,
 	OPT_FILTER,
@@ -25,6 +26,8 @@ enum option_key {
 	OPT_LOSSY,
 	OPT_CLOCK,
 };
+
+#define MAX_PSB_PERIOD (UINT64_C(64) << 20) /* bytes; the largest of IA32_RTIT_CTL.PSBFreq */
 
 enum backend { BACKEND_AUTO, BACKEND_PERF, BACKEND_SIM };
 
@@ -59,6 +62,10 @@ static const struct argp_option option_list[] = {
                 "Timing packets: cyc is exact to some ns and the default, mtc exact to about 0.3 "
                 "us "
                 "and smaller, tsc coarse",
+                0},
+        {"psb-period", OPT_PSB_PERIOD, "SIZE", 0,
+                "Trace bytes between places where decoding can begin (2K to 64M, a power of two; "
+                "sim: any size); more of them repair losses sooner and cost bytes",
                 0},
         {"kernel", OPT_KERNEL, NULL, 0, "Trace the kernel too (perf, root)", 0},
         {"filter", OPT_FILTER, "FILTER", 0,
@@ -219,6 +226,11 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 		return 0;
 	case OPT_CLOCK:
 		o->clock = parse_name(state, "--clock", value, clock_names);
+		return 0;
+	case OPT_PSB_PERIOD:
+		o->psb_period = parse_size(state, value);
+		if (o->psb_period > MAX_PSB_PERIOD)
+			argp_error(state, "--psb-period %s: 64M is the most", value);
 		return 0;
 	case OPT_KERNEL:
 		o->kernel = true;

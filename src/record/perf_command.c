@@ -293,14 +293,27 @@ static int add_buffers(struct ptf_perf_command *command, const struct ptf_record
 	return rc;
 }
 
+/* IA32_RTIT_CTL.PSBFreq: a PSB every 2^(11+n) bytes (SDM volume 3, "Trace Control"). */
+static unsigned psb_exponent(uint64_t bytes)
+{
+	unsigned n = 0;
+
+	while (n < 15 && UINT64_C(2048) << n < bytes)
+		n++;
+	return n;
+}
+
 static void add_event(struct ptf_perf_command *command, const struct ptf_record_options *options,
         const struct ptf_pt_hardware *hardware)
 {
 	enum ptf_record_timing timing = usable_timing(options->timing, hardware);
 	bool mtc = timing != PTF_TIMING_TSC && hardware->mtc;
+	char psb[32] = "";
 
 	add(command, "-e");
-	add(command, "intel_pt/cyc=%d,mtc=%d,tsc=1/%s", timing == PTF_TIMING_CYC, mtc,
+	if (options->psb_period)
+		snprintf(psb, sizeof(psb), ",psb_period=%u", psb_exponent(options->psb_period));
+	add(command, "intel_pt/cyc=%d,mtc=%d,tsc=1%s/%s", timing == PTF_TIMING_CYC, mtc, psb,
 	        options->kernel ? "" : "u");
 	if (options->filter) {
 		add(command, "--filter");

@@ -33,6 +33,7 @@ struct ptf_record_options {
 	uint64_t max_size;             /* bytes of output to stop at, 0: no limit */
 	uint64_t buffer_size;          /* bytes of AUX buffer, 0: default */
 	enum ptf_record_timing timing; /* timing packets */
+	uint64_t psb_period;           /* bytes between PSBs, 0: default */
 	bool kernel;                   /* trace the kernel too (perf) */
 	const char *filter;            /* address filter in perf's syntax, or NULL (perf) */
 	bool snapshot;                 /* keep the last buffer only (perf) */

@@ -339,6 +339,7 @@ static int send_start(struct ptf_sim_session *s, struct peer *peer)
 	        .lossy = options->lossy,
 	        .buffer_size = (uint32_t)options->buffer_size,
 	        .timing = options->timing,
+	        .psb_period = (uint32_t)options->psb_period,
 	};
 
 	return ptf_sim_client_send(&peer->client, PTF_SIM_START, &start, sizeof(start), NULL);

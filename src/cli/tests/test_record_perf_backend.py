@@ -161,6 +161,14 @@ class PerfBackend(lib.TestCase):
         args += ["--max-size=3M"] if size else []
         return args + target + ["--", *command]
 
+    def test_psb_period(self):
+        """The smallest period that hardware has and that is not below the one asked for."""
+        for size, exponent in (("1", 0), ("2K", 0), ("3K", 1), ("4K", 1), ("64M", 15)):
+            result = self.ptflame("--dry-run", "-o", self.output, "--psb-period", size, "true")
+            self.assertIn(f"intel_pt/cyc=1,mtc=1,tsc=1,psb_period={exponent}/u", result.stdout)
+        result = self.ptflame("--dry-run", "--psb-period", "65M", "true", check=False)
+        self.assertEqual(result.returncode, 2)
+
     def test_every_combination_of_options(self):
         """With --dry-run, which prints the command line."""
         pid, parent = str(os.getpid()), str(os.getppid())
@@ -389,7 +397,7 @@ class PerfBackend(lib.TestCase):
         text = self.ptflame("--help").stdout
         for option in ("--pid", "--tid", "--all-cpus", "--cpu", "--output", "--duration",
                        "--max-size", "--backend", "--buffer", "--kernel", "--timing", "--filter",
-                       "--snapshot", "--dry-run", "--lossy", "--clock"):
+                       "--snapshot", "--psb-period", "--dry-run", "--lossy", "--clock"):
             self.assertIn(option, text)
 
 
