@@ -103,21 +103,25 @@ static int expect_build_ids(
 
 /* ---- header ---- */
 
-static uint64_t pt_config(const struct ptf_recording *recording, const struct ptf_perf_info *info)
+/* The event of the trace, NULL when the file has none. */
+static const struct ptf_perf_attr *pt_event(
+        const struct ptf_recording *recording, const struct ptf_perf_info *info)
 {
 	for (size_t i = 0; i < info->n_attrs; i++) {
 		if (info->attrs[i].type == recording->pt.pmu_type)
-			return info->attrs[i].config;
+			return &info->attrs[i];
 	}
-	return 0;
+	return NULL;
 }
 
 static void take_header(struct ptf_recording *recording, const struct ptf_perf_info *info)
 {
+	const struct ptf_perf_attr *event = pt_event(recording, info);
 	unsigned family, model, stepping;
 
+	recording->user_only = event && event->exclude_kernel;
 	ptf_clock_params_from_info(
-	        &recording->engine.clock, &recording->pt, pt_config(recording, info));
+	        &recording->engine.clock, &recording->pt, event ? event->config : 0);
 	if (info->cpuid &&
 	        sscanf(info->cpuid, "GenuineIntel,%u,%u,%u", &family, &model, &stepping) == 3) {
 		recording->engine.cpu_family = (uint16_t)family;
@@ -217,29 +221,51 @@ static void find_window(struct ptf_recording *recording)
 
 /* ---- who ran where ---- */
 
-static int add_span(struct ptf_run_spans *spans, uint64_t from_ns, int32_t pid, int32_t tid,
-        const struct ptf_code_epoch *code, struct ptf_error *err)
+static int add_span(struct ptf_run_spans *spans, struct ptf_run_span span, struct ptf_error *err)
 {
-	struct ptf_run_span span = {from_ns, pid, tid, code};
-
 	return ptf_vec_push(spans, span) ? 0 : no_memory(err);
 }
 
-/* The spans of a thread that ran from `from_ns` up to `to_ns`: one for each epoch of its code. */
+/* The spans of the thread `who`, that ran from who.from_ns up to `to_ns`: one for each epoch of its
+ * code. */
 static int add_thread_spans(struct ptf_recording *recording, struct ptf_run_spans *spans,
-        uint64_t from_ns, uint64_t to_ns, int32_t pid, int32_t tid, struct ptf_error *err)
+        struct ptf_run_span who, uint64_t to_ns, struct ptf_error *err)
 {
 	const struct ptf_code_epoch *const *epochs;
 	size_t n, i = 0;
 	int rc;
 
-	epochs = ptf_code_images_epochs(recording->images, pid, &n);
-	while (i + 1 < n && epochs[i + 1]->from_ns <= from_ns)
+	epochs = ptf_code_images_epochs(recording->images, who.pid, &n);
+	while (i + 1 < n && epochs[i + 1]->from_ns <= who.from_ns)
 		i++;
-	rc = add_span(spans, from_ns, pid, tid, n ? epochs[i] : NULL, err);
-	for (i++; i < n && epochs[i]->from_ns < to_ns && rc == 0; i++)
-		rc = add_span(spans, epochs[i]->from_ns, pid, tid, epochs[i], err);
+	who.code = n ? epochs[i] : NULL;
+	rc = add_span(spans, who, err);
+	for (i++; i < n && epochs[i]->from_ns < to_ns && rc == 0; i++) {
+		who.code = epochs[i];
+		who.from_ns = who.code->from_ns;
+		rc = add_span(spans, who, err);
+	}
 	return rc;
+}
+
+/* Which life of its thread a span belongs to. */
+static uint32_t life_of(const struct ptf_recording *recording, int32_t tid, uint64_t time_ns)
+{
+	size_t n;
+	const struct ptf_thread_timeline *all = ptf_timelines_all(recording->timelines, &n);
+	const struct ptf_thread_timeline *life =
+	        ptf_timelines_find(recording->timelines, tid, time_ns);
+
+	return life ? (uint32_t)(life - all) : UINT32_MAX;
+}
+
+static int switches_are_missing(size_t n_threads, struct ptf_error *err)
+{
+	return ptf_error_set(err, PTF_EUNSUPPORTED,
+	        "the trace has one buffer for each CPU, %zu threads and no context switches: whose "
+	        "code it is cannot be told; record with `perf record --switch-events` (ptflame "
+	        "record does)",
+	        n_threads);
 }
 
 static int add_cpu_spans(struct ptf_recording *recording, struct ptf_run_spans *spans,
@@ -252,22 +278,24 @@ static int add_cpu_spans(struct ptf_recording *recording, struct ptf_run_spans *
 
 	cpu = ptf_timelines_cpu(recording->timelines, stream->cpu, &n);
 	threads = ptf_timelines_all(recording->timelines, &n_threads);
-	if (!n && n_threads == 1)
-		return add_thread_spans(
-		        recording, spans, 0, UINT64_MAX, threads[0].pid, threads[0].tid, err);
+	if (!n && n_threads == 1) {
+		struct ptf_run_span only = {.pid = threads[0].pid, .tid = threads[0].tid};
+
+		return add_thread_spans(recording, spans, only, UINT64_MAX, err);
+	}
 	if (!n && !ptf_timelines_switches(recording->timelines) && n_threads > 1)
-		return ptf_error_set(err, PTF_EUNSUPPORTED,
-		        "the trace has one buffer for each CPU, %zu threads and no context "
-		        "switches: "
-		        "whose code it is cannot be told; record with `perf record "
-		        "--switch-events` "
-		        "(ptflame record does)",
-		        n_threads);
+		return switches_are_missing(n_threads, err);
 	if (!n || cpu[0].from_ns)
-		rc = add_span(spans, 0, -1, -1, NULL, err);
-	for (size_t i = 0; i < n && rc == 0; i++)
-		rc = add_thread_spans(recording, spans, cpu[i].from_ns,
-		        i + 1 < n ? cpu[i + 1].from_ns : UINT64_MAX, cpu[i].pid, cpu[i].tid, err);
+		rc = add_span(spans, (struct ptf_run_span){.pid = -1, .tid = -1}, err);
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		struct ptf_run_span who = {.from_ns = cpu[i].from_ns,
+		        .pid = cpu[i].pid,
+		        .tid = cpu[i].tid,
+		        .life = life_of(recording, cpu[i].tid, cpu[i].from_ns)};
+
+		rc = add_thread_spans(
+		        recording, spans, who, i + 1 < n ? cpu[i + 1].from_ns : UINT64_MAX, err);
+	}
 	return rc;
 }
 
@@ -275,13 +303,15 @@ static int add_stream_spans(struct ptf_recording *recording, size_t index, struc
 {
 	const struct ptf_aux_stream *stream = &recording->streams.streams.v[index];
 	struct ptf_run_spans *spans = &recording->spans[index];
+	struct ptf_run_span who = {.pid = stream->tid, .tid = stream->tid};
 	const struct ptf_thread_timeline *thread;
 
 	if (stream->cpu >= 0)
 		return add_cpu_spans(recording, spans, stream, err);
 	thread = ptf_timelines_find(recording->timelines, stream->tid, PTF_NO_TIME);
-	return add_thread_spans(recording, spans, 0, UINT64_MAX, thread ? thread->pid : stream->tid,
-	        stream->tid, err);
+	if (thread)
+		who.pid = thread->pid;
+	return add_thread_spans(recording, spans, who, UINT64_MAX, err);
 }
 
 static int find_spans(struct ptf_recording *recording, struct ptf_error *err)

@@ -17,9 +17,8 @@
 #include "pt/aux_stream.h"
 #include "profile/known_stacks.h"
 #include "pt/flow_engine.h"
+#include "pt/run_span.h"
 #include "sched/thread_timeline.h"
-
-PTF_VEC_TYPEDEF(ptf_run_spans, struct ptf_run_span);
 
 struct ptf_recording {
 	struct ptf_perf_reader *reader;       /* owned; the AUX bytes are its */
@@ -35,6 +34,7 @@ struct ptf_recording {
 	struct ptf_record_info info;          /* of our recorder, when has_info */
 	bool has_info;
 	bool timed;                /* segments have times */
+	bool user_only;            /* the kernel's code is not traced */
 	uint64_t start_ns, end_ns; /* the window */
 	uint64_t lost_records;     /* by LOST and LOST_SAMPLES */
 	uint64_t truncated;        /* AUX records with PTF_AUX_FLAG_TRUNCATED */

@@ -28,6 +28,7 @@ void ptf_segment_worker_release(struct ptf_segment_worker *worker)
 		worker->ops->destroy(worker->engine);
 	ptf_fragment_builder_release(&worker->builder);
 	free(worker->scratch.bytes);
+	ptf_vec_release(&worker->spans);
 	*worker = (struct ptf_segment_worker){0};
 }
 
@@ -88,6 +89,22 @@ static int replay(struct ptf_segment_worker *worker, struct ptf_segment_result *
 	return rc < 0 ? rc : end_fragment(worker, result, order, segment->gap_before);
 }
 
+static bool fit_spans(struct ptf_segment_worker *worker, const struct ptf_aux_segment *segment,
+        struct ptf_engine_input *input)
+{
+	const struct ptf_recording *recording = worker->recording;
+	const struct ptf_aux_streams *streams = &recording->streams;
+	const struct ptf_aux_segment *next = segment + 1;
+	uint64_t end_ns = UINT64_MAX;
+
+	if (!recording->timed || !recording->user_only)
+		return true;
+	if (next < streams->segments.v + streams->segments.n && next->stream == segment->stream)
+		end_ns = next->start_ns;
+	return ptf_run_spans_fit(
+	        input, segment->start_ns, end_ns, &recording->engine.clock, &worker->spans);
+}
+
 struct ptf_segment_result *ptf_segment_worker_run(
         struct ptf_segment_worker *worker, const struct ptf_aux_segment *segment, uint64_t order)
 {
@@ -100,7 +117,10 @@ struct ptf_segment_result *ptf_segment_worker_run(
 	input.bytes = ptf_aux_segment_bytes(&recording->streams, segment, &worker->scratch);
 	input.spans = recording->spans[segment->stream].v;
 	input.n_spans = recording->spans[segment->stream].n;
-	result->rc = input.bytes ? worker->ops->begin(worker->engine, &input) : -PTF_ENOMEM;
+	if (!input.bytes || !fit_spans(worker, segment, &input))
+		result->rc = -PTF_ENOMEM;
+	else
+		result->rc = worker->ops->begin(worker->engine, &input);
 	if (result->rc == 0)
 		result->rc = replay(worker, result, segment, order);
 	return result;

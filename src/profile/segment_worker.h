@@ -24,6 +24,7 @@ struct ptf_segment_worker {
 	struct ptf_fragment_builder builder;
 	struct ptf_stack_rule_counts rules;
 	struct ptf_scratch scratch;
+	struct ptf_run_spans spans; /* of the segment in hand, when they had to be changed */
 	const struct ptf_thread_filter *filter; /* borrowed: whose fragments are wanted */
 };
 

@@ -25,6 +25,7 @@
 struct ptf_run_span {
 	uint64_t from_ns;
 	int32_t pid, tid;                  /* tid 0: idle, -1: not known */
+	uint32_t life;                     /* which one of the tid, by any number */
 	const struct ptf_code_epoch *code; /* NULL: no code known */
 };
 

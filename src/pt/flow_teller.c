@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "pt/flow_teller.h"
+#include "pt/run_span.h"
 
 void ptf_flow_teller_release(struct ptf_flow_teller *t)
 {
@@ -12,22 +13,13 @@ void ptf_flow_teller_release(struct ptf_flow_teller *t)
 
 /* ---- code ---- */
 
-/* Moves on to the span of a time; true when it is another one. By bisection: each segment begins at
- * the first span, of which a busy CPU has one for each switch. */
+/* Moves on to the span of a time; true when it is another one. */
 static bool seek_span(struct ptf_flow_teller *t, uint64_t ns)
 {
-	size_t before = t->span, high = t->input.n_spans;
+	size_t before = t->span;
 
-	if (ns == PTF_NO_TIME)
-		return false;
-	while (t->span + 1 < high) {
-		size_t middle = t->span + (high - t->span) / 2;
-
-		if (t->input.spans[middle].from_ns <= ns)
-			t->span = middle;
-		else
-			high = middle;
-	}
+	if (ns != PTF_NO_TIME)
+		t->span = ptf_run_spans_find(t->input.spans, t->input.n_spans, before, ns);
 	return t->span != before;
 }
 
@@ -351,11 +343,12 @@ static bool behind_syscall(struct ptf_flow_teller *t, uint64_t ip)
 /* Goes to the span of ns; tells when it is another thread's. */
 static int follow_span(struct ptf_flow_teller *t, uint64_t ns)
 {
-	int32_t tid = t->input.spans[t->span].tid;
+	const struct ptf_run_span before = t->input.spans[t->span], *now;
 
 	if (!seek_span(t, ns))
 		return 0;
-	return t->input.spans[t->span].tid == tid ? 0 : tell_thread(t);
+	now = &t->input.spans[t->span];
+	return now->tid == before.tid && now->life == before.life ? 0 : tell_thread(t);
 }
 
 int ptf_flow_teller_enabled(

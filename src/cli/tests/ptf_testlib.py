@@ -293,9 +293,12 @@ def record(output, command, clock="insn", timeout=180, options=()):
 
 
 def report_json(data, *options, timeout=300):
-    """`ptflame report -f json` as a dictionary."""
+    """`ptflame report -f json` as a dictionary, whose sums hold (identity_errors)."""
     result = run([PTFLAME, "report", "-i", data, "-f", "json", *options], timeout=timeout)
-    return json.loads(result.stdout)
+    report = json.loads(result.stdout)
+    if wrong := identity_errors(report):
+        raise AssertionError(f"the sums of {data} do not hold:\n" + "\n".join(wrong[:20]))
+    return report
 
 
 def is_sanitized(binary):

@@ -64,7 +64,7 @@ class Stages:
     """Where the code of testdata/programs/stages.S is."""
 
     def __init__(self):
-        self.path = os.path.join(lib.PROGRAM_DIR, "stages")
+        self.path = os.path.abspath(os.path.join(lib.PROGRAM_DIR, "stages"))
         symbols = lib.run(["nm", self.path]).stdout.split("\n")
         for line in symbols:
             address, _, name = line.split() if line.count(" ") == 2 else ("0", "", "")
