@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "image/jit_code.h"
+
 static struct ptf_code_epoch *last_epoch(const struct ptf_code_history *history)
 {
 	return history->epochs.v[history->epochs.n - 1];
@@ -17,6 +19,8 @@ static bool begin_epoch(struct ptf_code_history *history, uint64_t time_ns,
 	if (!epoch)
 		return false;
 	epoch->from_ns = time_ns;
+	epoch->made_by = history->epochs.n ? last_epoch(history)->made_by : history;
+	epoch->made_ns = history->epochs.n ? last_epoch(history)->made_ns : 0;
 	epoch->maps = malloc((n ? n : 1) * sizeof(*maps));
 	if (!epoch->maps || !ptf_vec_push(&history->epochs, epoch)) {
 		free(epoch->maps);
@@ -46,10 +50,15 @@ void ptf_code_history_destroy(struct ptf_code_history *history)
 	if (!history)
 		return;
 	ptf_vec_foreach (epoch, &history->epochs) {
-		free((*epoch)->maps);
+		if (!(*epoch)->shares_maps)
+			free((*epoch)->maps);
 		free(*epoch);
 	}
 	ptf_vec_release(&history->epochs);
+	ptf_vec_release(&history->dumps);
+	ptf_vec_release(&history->clears);
+	ptf_jit_code_destroy(history->jit);
+	ptf_jit_code_destroy(history->names);
 	free(history);
 }
 
@@ -64,13 +73,16 @@ bool ptf_code_history_clear(struct ptf_code_history *history, uint64_t time_ns)
 	struct ptf_code_epoch *epoch = last_epoch(history);
 
 	history->exited = false;
-	if (epoch->n_maps == 0)
-		return true;
-	if (is_present(history, time_ns)) {
-		epoch->n_maps = 0;
-		return true;
+	if (!ptf_vec_push(&history->clears, time_ns))
+		return false;
+	if (epoch->n_maps > 0 && !is_present(history, time_ns)) {
+		if (!begin_epoch(history, time_ns, NULL, 0))
+			return false;
+		epoch = last_epoch(history);
 	}
-	return begin_epoch(history, time_ns, NULL, 0);
+	epoch->n_maps = 0;
+	epoch->made_by = history;
+	return true;
 }
 
 bool ptf_code_history_copy(
@@ -83,6 +95,8 @@ bool ptf_code_history_copy(
 		return ptf_code_history_clear(history, time_ns);
 	if (!begin_epoch(history, time_ns, epoch->maps, epoch->n_maps))
 		return false;
+	last_epoch(history)->made_by = epoch->made_by;
+	last_epoch(history)->made_ns = epoch->made_by == from ? time_ns : epoch->made_ns;
 	/* An epoch that never held anything says nothing: the copy takes its place. */
 	if (history->epochs.n == 2 && history->epochs.v[0]->n_maps == 0) {
 		free(history->epochs.v[0]->maps);
@@ -173,6 +187,55 @@ bool ptf_code_history_map(
 	        !begin_epoch(history, time_ns, epoch->maps, epoch->n_maps))
 		return false;
 	return overlay(history, map);
+}
+
+/* Begins an epoch with the maps of the one before. */
+static bool share_epoch(struct ptf_code_history *history, uint64_t time_ns)
+{
+	struct ptf_code_epoch *epoch = malloc(sizeof(*epoch));
+
+	if (!epoch)
+		return false;
+	*epoch = *last_epoch(history);
+	epoch->from_ns = time_ns;
+	epoch->shares_maps = true;
+	if (ptf_vec_push(&history->epochs, epoch))
+		return true;
+	free(epoch);
+	return false;
+}
+
+bool ptf_code_history_cut(struct ptf_code_history *history, const uint64_t *times, size_t n)
+{
+	struct ptf_code_history old = {
+	        .epochs.v = history->epochs.v, .epochs.n = history->epochs.n};
+	size_t t = 0;
+	bool ok = true;
+
+	history->epochs.v = NULL;
+	history->epochs.n = history->epochs.cap = 0;
+	if (!ptf_vec_reserve(&history->epochs, old.epochs.n + n)) {
+		history->epochs.v = old.epochs.v;
+		history->epochs.n = history->epochs.cap = old.epochs.n;
+		return false;
+	}
+	for (size_t i = 0; i < old.epochs.n; i++) {
+		uint64_t from = old.epochs.v[i]->from_ns;
+		uint64_t to = i + 1 < old.epochs.n ? old.epochs.v[i + 1]->from_ns : UINT64_MAX;
+
+		(void)ptf_vec_push(&history->epochs, old.epochs.v[i]);
+		for (; t < n && times[t] < to; t++)
+			ok = ok && (times[t] <= from || share_epoch(history, times[t]));
+	}
+	free(old.epochs.v);
+	for (size_t i = 0; ok && i < history->epochs.n; i++) {
+		bool last = i + 1 == history->epochs.n;
+
+		history->epochs.v[i]->made_by = history;
+		history->epochs.v[i]->made_ns =
+		        last ? UINT64_MAX : history->epochs.v[i + 1]->from_ns - 1;
+	}
+	return ok;
 }
 
 const struct ptf_code_epoch *ptf_code_history_at(

@@ -8,10 +8,20 @@
 #include "base/vec.h"
 #include "image/code_images.h"
 
+/* A jitdump that a process mapped. */
+struct ptf_code_dump {
+	struct ptf_module *module;
+	uint64_t time_ns; /* when, 0: before the recording */
+};
+
 struct ptf_code_history {
 	PTF_VEC(struct ptf_code_epoch *) epochs; /* owned, in time order, at least one */
 	size_t cap;                              /* maps that the last epoch has room for */
 	bool exited;                             /* its main thread has ended */
+	bool anonymous;                          /* it had code that no file holds */
+	PTF_VEC(struct ptf_code_dump) dumps;     /* its jitdumps, each once */
+	PTF_VEC(uint64_t) clears;                /* when everything was unmapped, in order */
+	struct ptf_jit_code *jit, *names;        /* owned, once frozen; NULL: none */
 };
 
 /* A process seen from time_ns on; NULL when out of memory. */
@@ -32,6 +42,11 @@ bool ptf_code_history_copy(
  */
 bool ptf_code_history_map(
         struct ptf_code_history *history, const struct ptf_code_map *map, uint64_t time_ns);
+
+/* Cuts the epochs at times (sorted), which begin new ones with the same maps; each epoch has the
+ * process's own code made at run time, as it is at the epoch's last instant. false when out of
+ * memory. */
+bool ptf_code_history_cut(struct ptf_code_history *history, const uint64_t *times, size_t n);
 
 /* The epoch of a time: the first one for times before it. */
 const struct ptf_code_epoch *ptf_code_history_at(

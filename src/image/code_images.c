@@ -2,6 +2,7 @@
 #include "image/code_images.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -9,6 +10,9 @@
 #include "base/vec.h"
 #include "image/code_history.h"
 #include "image/code_module.h"
+#include "image/jit_code.h"
+#include "image/jit_dump.h"
+#include "image/jit_images.h"
 
 #define PROT_EXEC_BIT 4u          /* of struct ptf_record_mmap.prot */
 #define MISC_DATA (1u << 13)      /* MMAP, MMAP2: a mapping of data (PERF_RECORD_MISC_MMAP_DATA) */
@@ -39,6 +43,7 @@ struct process {
 
 struct ptf_code_images {
 	struct ptf_module_context context;
+	struct ptf_jit_clock jit_clock;
 	struct ptf_arena arena;     /* modules, paths, expected build-ids */
 	struct ptf_hash_map by_pid; /* pid -> index into processes */
 	PTF_VEC(struct process) processes;
@@ -65,6 +70,10 @@ struct ptf_code_images *ptf_code_images_create(
 	if (!images)
 		return NULL;
 	images->context.functions = functions;
+	images->context.attached = options ? options->attached : NULL;
+	images->context.recorded_s = options ? options->recorded_s : 0;
+	if (options)
+		images->jit_clock = options->jit_clock;
 	images->context.symfs = copy_of(options ? options->symfs : NULL, &ok);
 	images->context.search_dir = copy_of(options ? options->search_dir : NULL, &ok);
 	if (ok)
@@ -138,6 +147,7 @@ static struct module *add_module(
 	m->module.path = ptf_arena_strdup(&images->arena, mmap->filename);
 	m->module.index = (uint32_t)images->modules.n;
 	m->module.kernel = kernel;
+	m->module.anonymous = !kernel && ptf_module_is_anonymous(mmap->filename);
 	if (!m->module.path || !ptf_vec_push(&images->modules, &m->module))
 		return NULL;
 	memcpy(m->priv.build_id, mmap->build_id, mmap->build_id_size);
@@ -179,6 +189,18 @@ static bool is_code(const struct ptf_record *record)
 	                                       (record->mmap.prot & PROT_EXEC_BIT));
 }
 
+/* A jitdump is mapped to be found, not to be run. */
+static bool add_dump(struct ptf_code_images *images, struct ptf_code_history *history,
+        const struct ptf_record_mmap *mmap, uint64_t time_ns)
+{
+	struct ptf_module *module = module_of(images, mmap, false);
+
+	ptf_vec_foreach (dump, &history->dumps)
+		if (dump->module == module)
+			return true;
+	return module && ptf_vec_push(&history->dumps, (struct ptf_code_dump){module, time_ns});
+}
+
 static bool add_mmap(
         struct ptf_code_images *images, const struct ptf_record *record, uint64_t time_ns)
 {
@@ -191,6 +213,8 @@ static bool add_mmap(
 	if (!is_code(record))
 		return true;
 	history = history_of(images, kernel ? KERNEL_PID : mmap->pid, time_ns);
+	if (history && ptf_jit_dump_is_name(mmap->filename))
+		return add_dump(images, history, mmap, time_ns);
 	map.module = history ? module_of(images, mmap, kernel) : NULL;
 	if (!map.module)
 		return false;
@@ -198,10 +222,11 @@ static bool add_mmap(
 		map.end = UINT64_MAX;
 	/* The kernel makes up offsets of anonymous memory; addresses name its code better, and
 	 * two mappings of it never conflict: its content is not known anyway. */
-	if (kernel || ptf_module_is_anonymous(mmap->filename))
+	if (kernel || map.module->anonymous)
 		map.file_offset = map.start;
 	else if (strcmp(mmap->filename, "[vdso]") == 0)
 		map.file_offset = 0;
+	history->anonymous |= map.module->anonymous;
 	/* The number of a process that has exited belongs to a new one now. */
 	if (history->exited && mmap->tid == mmap->pid && !ptf_code_history_clear(history, time_ns))
 		return false;
@@ -319,19 +344,70 @@ static void set_expected_id(const struct ptf_code_images *images, struct ptf_mod
 		module->priv->build_id_size = 0;
 }
 
-int ptf_code_images_freeze(struct ptf_code_images *images, struct ptf_error *err)
+void ptf_code_images_set_jit_clock(
+        struct ptf_code_images *images, const struct ptf_jit_clock *clock)
 {
-	const struct ptf_code_history *kernel = find_history(images, KERNEL_PID);
+	images->jit_clock = *clock;
+}
+
+/* The module of a process's perf map; NULL when out of memory. */
+static struct ptf_module *perf_map_of(struct ptf_code_images *images, int32_t pid)
+{
+	char path[64];
+	struct ptf_record_mmap mmap = {.filename = path};
+
+	snprintf(path, sizeof(path), "/tmp/perf-%d.map", (int)pid);
+	return module_of(images, &mmap, false);
+}
+
+static bool read_jit_code(struct ptf_code_images *images, const struct process *process)
+{
+	struct ptf_code_history *history = process->history;
+	struct ptf_module *module;
+	const uint64_t *changes;
+	size_t n;
+
+	if (history->anonymous && process->pid != KERNEL_PID) {
+		module = perf_map_of(images, process->pid);
+		if (!module || !ptf_jit_names_build(history, module))
+			return false;
+	}
+	if (!history->dumps.n)
+		return true;
+	if (!ptf_jit_code_build(history, &images->jit_clock))
+		return false;
+	changes = ptf_jit_code_changes(history->jit, &n);
+	return ptf_code_history_cut(history, changes, n);
+}
+
+static void number_epochs(struct ptf_code_images *images)
+{
 	uint32_t id = 0;
 
 	ptf_vec_foreach (process, &images->processes) {
-		ptf_vec_foreach (epoch, &process->history->epochs) {
-			(*epoch)->id = id++;
-			(*epoch)->images = images;
+		ptf_vec_foreach (at, &process->history->epochs) {
+			struct ptf_code_epoch *epoch = *at;
+
+			epoch->id = id++;
+			epoch->images = images;
+			epoch->jit = epoch->made_by->jit;
+			epoch->names = process->history->names ? process->history->names
+			                                       : epoch->made_by->names;
 		}
 	}
+}
+
+int ptf_code_images_freeze(struct ptf_code_images *images, struct ptf_error *err)
+{
+	const struct ptf_code_history *kernel = find_history(images, KERNEL_PID);
+
 	ptf_vec_foreach (module, &images->modules)
 		set_expected_id(images, *module);
+	ptf_vec_foreach (process, &images->processes) {
+		if (!read_jit_code(images, process))
+			return ptf_error_set(err, PTF_ENOMEM, "out of memory");
+	}
+	number_epochs(images);
 	images->kernel = kernel ? ptf_code_history_at(kernel, PTF_NO_TIME) : NULL;
 	return 0;
 }
@@ -361,9 +437,14 @@ struct ptf_module *const *ptf_code_images_modules(const struct ptf_code_images *
 
 const struct ptf_code_map *ptf_code_epoch_find(const struct ptf_code_epoch *epoch, uint64_t ip)
 {
+	const struct ptf_code_map *map;
+
 	/* All processes share the kernel's mappings, which are kept once. */
 	if (ip >= KERNEL_ADDRESSES && epoch->images->kernel)
 		epoch = epoch->images->kernel;
+	map = epoch->jit ? ptf_jit_code_find(epoch->jit, ip, epoch->made_ns) : NULL;
+	if (map)
+		return map;
 	return ptf_code_maps_find(epoch->maps, epoch->n_maps, ip);
 }
 
@@ -410,9 +491,19 @@ const struct ptf_function *ptf_code_epoch_function_entry(
 {
 	const struct ptf_code_map *map = ptf_code_epoch_find(epoch, ip);
 	const struct ptf_function *function = NULL;
-	uint64_t vaddr, start;
+	uint64_t vaddr = 0, start = 0;
 	bool has_entry = false;
 
+	/* What symbols say of a file is better than a perf map, which knows no time. */
+	if (epoch->names && (!map || map->module->anonymous)) {
+		const struct ptf_code_map *named = ptf_jit_code_find(epoch->names, ip, PTF_NO_TIME);
+
+		map = named ? named : map;
+	}
+	if (map && map->function) {
+		*entry = map->start;
+		return map->function;
+	}
 	if (map) {
 		vaddr = ptf_code_map_vaddr(map, ip);
 		function = ptf_module_function(map->module, vaddr, target, &has_entry, &start);

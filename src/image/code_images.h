@@ -6,6 +6,9 @@
  * collection is frozen; after that every function here is thread-safe. A process's history is
  * cut into epochs: a new one begins only where a mapping conflicts with an older one (other
  * content at the same address: dlclose and dlopen, exec), so most processes have one.
+ *
+ * Code that a process made at run time comes from the jitdump that it mapped (bytes and names, in
+ * order of time: replaced code begins an epoch too), its names else from its perf map.
  */
 #ifndef PTF_CODE_IMAGES_H
 #define PTF_CODE_IMAGES_H
@@ -16,6 +19,7 @@
 
 #include <ptflame/error.h>
 
+#include "base/attached_files.h"
 #include "perfdata/perf_record.h"
 #include "symbol/function_table.h"
 
@@ -26,6 +30,7 @@ struct ptf_module {
 	                        * or if the code is in no file: [vdso] */
 	uint32_t index;        /* 0.. in order of appearance */
 	bool kernel;           /* the kernel or one of its modules */
+	bool anonymous;        /* memory that no file holds: code made at run time */
 	bool missing;          /* needed for decoding but not readable: see problem */
 	const char *problem;   /* why it is missing or does not match (build-id), or NULL */
 	/* private to image/ */
@@ -36,6 +41,8 @@ struct ptf_code_map {
 	uint64_t start, end;  /* virtual addresses, end exclusive */
 	uint64_t file_offset; /* of `start` in the module's file, bytes */
 	struct ptf_module *module;
+	const struct ptf_function *function; /* which it is as a whole (code made at run time), or
+	                                      * NULL */
 };
 
 /* The code of a process for a span of time. Immutable once frozen. */
@@ -45,13 +52,34 @@ struct ptf_code_epoch {
 	size_t n_maps;
 	uint32_t id; /* unique in the collection */
 	struct ptf_code_images *images;
+	/* private to image/ */
+	bool shares_maps;                       /* they are the epoch's before this one */
+	const struct ptf_code_history *made_by; /* whose code made at run time it has: its own, or
+	                                         * that of the process it was forked from */
+	uint64_t made_ns;                       /* ... as it was then */
+	const struct ptf_jit_code *jit;         /* frozen: that code, or NULL */
+	const struct ptf_jit_code *names;       /* frozen: names without code, or NULL */
 };
 
 struct ptf_code_images;
 
+/* How the times of jitdumps become times of the recording. */
+struct ptf_jit_clock {
+	bool monotonic; /* the recording's clock is CLOCK_MONOTONIC */
+	bool unrelated; /* it is no clock of the machine at all */
+	/* TSC ticks to the recording's ns; NULL: not known. */
+	uint64_t (*tsc_ns)(const void *context, uint64_t tsc);
+	const void *context;
+};
+
 struct ptf_code_images_options {
 	const char *symfs;      /* prefix for file names, or NULL */
-	const char *search_dir; /* a perf.data directory or archive that may hold files, or NULL */
+	const char *search_dir; /* a perf.data directory that may hold files, or NULL */
+	const struct ptf_attached_files
+	        *attached;  /* that came with the recording, borrowed, or NULL */
+	int64_t recorded_s; /* when the recording ended, seconds since 1970: a perf map that was
+	                     * made later is another process's; 0: not known */
+	struct ptf_jit_clock jit_clock;
 };
 
 /* functions: borrowed, must outlive the collection. NULL when out of memory. */
@@ -67,7 +95,11 @@ int ptf_code_images_add(
 int ptf_code_images_expect_build_id(struct ptf_code_images *images, const char *filename,
         const uint8_t *id, size_t size, struct ptf_error *err);
 
-/* Builds the epochs. */
+/* Sets the clock of jitdumps, if it was not known at creation; before freeze. */
+void ptf_code_images_set_jit_clock(
+        struct ptf_code_images *images, const struct ptf_jit_clock *clock);
+
+/* Builds the epochs; reads jitdumps and perf maps (what is wrong with them is logged). */
 int ptf_code_images_freeze(struct ptf_code_images *images, struct ptf_error *err);
 
 /* The code of process pid at a time (PTF_NO_TIME: the last epoch); NULL when nothing is known. */

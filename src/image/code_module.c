@@ -76,6 +76,14 @@ int ptf_module_open(struct ptf_module *module)
 	return state == PTF_MODULE_OPEN ? 0 : -1;
 }
 
+const uint8_t *ptf_module_bytes(struct ptf_module *module, size_t *size)
+{
+	if (ptf_module_open(module) < 0)
+		return NULL;
+	*size = module->priv->size;
+	return module->priv->bytes;
+}
+
 uint64_t ptf_module_vaddr(struct ptf_module *module, uint64_t file_offset)
 {
 	uint64_t vaddr = file_offset;
@@ -145,14 +153,20 @@ static const struct ptf_function *range_function(const struct ptf_module *module
 
 static const struct ptf_function *whole_module(struct ptf_module *module)
 {
+	/* "[vsyscall]" and its like have a name of their own. */
+	static const char *const made[] = {"/", "[heap]", "[stack", "[anon"};
 	struct ptf_module_private *priv = module->priv;
 	const struct ptf_function *function =
 	        atomic_load_explicit(&priv->whole, memory_order_acquire);
+	const char *name = NULL;
 
 	if (function)
 		return function;
+	for (size_t i = 0; module->anonymous && i < sizeof(made) / sizeof(*made); i++)
+		if (strncmp(module->path, made[i], strlen(made[i])) == 0)
+			name = "[jit]";
 	function = ptf_function_table_intern(
-	        priv->context->functions, module->path, 0, 0, PTF_FUNCTION_MODULE, NULL, false);
+	        priv->context->functions, module->path, 0, 0, PTF_FUNCTION_MODULE, name, false);
 	atomic_store_explicit(&priv->whole, function, memory_order_release);
 	return function;
 }
@@ -170,7 +184,7 @@ const struct ptf_function *ptf_module_function(
 		*start = symbols->elf->functions[range->function].start;
 		return range_function(module, symbols, range);
 	}
-	if (target)
+	if (target && !module->anonymous)
 		return ptf_function_table_intern(module->priv->context->functions, module->path,
 		        vaddr, 0, PTF_FUNCTION_TARGET, NULL, false);
 	return whole_module(module);

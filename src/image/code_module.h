@@ -18,9 +18,11 @@
 
 /* Where modules of a collection are looked for and what they have in common. */
 struct ptf_module_context {
-	struct ptf_function_table *functions; /* borrowed */
-	char *symfs;                          /* owned, or NULL */
-	char *search_dir;                     /* owned, or NULL */
+	struct ptf_function_table *functions;      /* borrowed */
+	char *symfs;                               /* owned, or NULL */
+	char *search_dir;                          /* owned, or NULL */
+	const struct ptf_attached_files *attached; /* borrowed, or NULL */
+	int64_t recorded_s;                        /* see struct ptf_code_images_options */
 };
 
 enum ptf_module_state {
@@ -63,11 +65,15 @@ void ptf_module_release(struct ptf_module *module);
 /* Code made at run time, heap, stack: no file stands behind the path. */
 bool ptf_module_is_anonymous(const char *path);
 
+/* The module's bytes, *size of them; NULL when it is missing. */
+const uint8_t *ptf_module_bytes(struct ptf_module *module, size_t *size);
+
 /* ELF virtual address of a file offset; the offset itself when the module has no ELF file. */
 uint64_t ptf_module_vaddr(struct ptf_module *module, uint64_t file_offset);
 
 /* The function at an ELF virtual address, see ptf_code_epoch_function; NULL only when out of
- * memory. *start is the virtual address of its entry, valid when *has_entry. */
+ * memory. All anonymous memory is one function, "[jit]", that begins wherever a call went. *start
+ * is the virtual address of its entry, valid when *has_entry. */
 const struct ptf_function *ptf_module_function(
         struct ptf_module *module, uint64_t vaddr, bool target, bool *has_entry, uint64_t *start);
 

@@ -123,11 +123,34 @@ static bool try_caches(struct search *search, const char *name)
 	return found;
 }
 
+/* Takes a file that came with the recording. */
+static bool try_attached(struct search *search, const char *path)
+{
+	struct ptf_module_private *priv = search->priv;
+	const struct ptf_attached_files *attached = priv->context->attached;
+	const struct ptf_attached_file *file =
+	        attached ? ptf_attached_files_find(attached, path) : NULL;
+
+	if (!file || !file->size)
+		return false;
+	priv->is_elf = ptf_elf_file_init(&priv->elf, file->bytes, file->size, NULL) == 0;
+	if (!build_id_fits(priv)) {
+		forget(priv);
+		search->problem = "build-id differs";
+		return false;
+	}
+	priv->bytes = file->bytes;
+	priv->size = file->size;
+	return true;
+}
+
 static bool try_places(struct search *search, const char *path)
 {
 	const struct ptf_module_context *context = search->priv->context;
 
 	if (context->symfs && try_path(search, join(context->symfs, path)))
+		return true;
+	if (try_attached(search, path))
 		return true;
 	if (context->search_dir && try_path(search, join(context->search_dir, path)))
 		return true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Finds the file of a module: below symfs, below the archive, at its own path, in perf's build-id
+ * Finds the file of a module: below symfs, attached to the recording, in its
+ * directory, at its own path, in perf's build-id
  * cache; [vdso] last in this very process.
  */
 #ifndef PTF_MODULE_FILE_H

@@ -317,6 +317,8 @@ static bool fill_stats(struct analysis *a)
 	        {"segments", "pieces of trace, from PSB to PSB", a->n_order},
 	        {"unmapped_errors", "decode errors in code that no mapping record covers",
 	                a->counts.unmapped_errors},
+	        {"jit_errors", "decode errors in code made at run time, whose bytes nobody kept",
+	                a->counts.jit_errors},
 	        {"stranger_fragments", "pieces of trace of threads that no record names",
 	                a->strangers},
 	};

@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "profile/recording.h"
@@ -19,6 +21,7 @@ void ptf_recording_release(struct ptf_recording *recording)
 	ptf_tracepoints_destroy(recording->tracepoints);
 	ptf_code_images_destroy(recording->images);
 	ptf_perf_reader_destroy(recording->reader);
+	ptf_attached_files_release(&recording->attached);
 	*recording = (struct ptf_recording){0};
 }
 
@@ -236,8 +239,14 @@ static int add_thread_spans(struct ptf_recording *recording, struct ptf_run_span
 	int rc;
 
 	epochs = ptf_code_images_epochs(recording->images, who.pid, &n);
-	while (i + 1 < n && epochs[i + 1]->from_ns <= who.from_ns)
-		i++;
+	for (size_t high = n; high - i > 1;) {
+		size_t middle = i + (high - i) / 2;
+
+		if (epochs[middle]->from_ns <= who.from_ns)
+			i = middle;
+		else
+			high = middle;
+	}
 	who.code = n ? epochs[i] : NULL;
 	rc = add_span(spans, who, err);
 	for (i++; i < n && epochs[i]->from_ns < to_ns && rc == 0; i++) {
@@ -327,6 +336,50 @@ static int find_spans(struct ptf_recording *recording, struct ptf_error *err)
 	return rc;
 }
 
+/* ---- code ---- */
+
+static uint64_t tsc_ns(const void *context, uint64_t tsc)
+{
+	return ptf_clock_params_ns(context, tsc);
+}
+
+/* How the times of jitdumps relate to the recording's clock. The simulator counts nanoseconds where
+ * the machine has a TSC, so that a simulated program's own TSC readings say nothing. */
+static void set_jit_clock(struct ptf_recording *recording, const struct ptf_perf_info *info)
+{
+	bool simulated = recording->has_info && recording->info.simulated;
+	struct ptf_jit_clock clock = {.context = &recording->engine.clock};
+
+	clock.unrelated = simulated && recording->info.clock == PTF_SIM_CLOCK_INSN;
+	if (!simulated && recording->engine.clock.time_mult)
+		clock.tsc_ns = tsc_ns;
+	for (size_t i = 0; i < info->n_attrs; i++)
+		clock.monotonic |=
+		        info->attrs[i].use_clockid && info->attrs[i].clockid == CLOCK_MONOTONIC;
+	ptf_code_images_set_jit_clock(recording->images, &clock);
+}
+
+/* What came with the recording: of a file its attachments, of a directory what lies in it. */
+static void find_attached(
+        struct ptf_recording *recording, const char *path, struct ptf_code_images_options *options)
+{
+	struct ptf_error err = {0};
+	struct stat st;
+
+	if (strcmp(path, "-") == 0 || stat(path, &st) < 0)
+		return;
+	options->recorded_s = st.st_mtim.tv_sec;
+	if (S_ISDIR(st.st_mode)) {
+		options->search_dir = path;
+		return;
+	}
+	if (!S_ISREG(st.st_mode))
+		return;
+	if (ptf_attached_files_init(&recording->attached, path, &err) < 0)
+		ptf_log(PTF_LOG_WARN, "%s: %s", path, err.msg);
+	options->attached = &recording->attached;
+}
+
 /* ---- all of it ---- */
 
 static int cut_streams(
@@ -390,6 +443,7 @@ static int prepare(struct ptf_recording *recording, const char *path, struct aux
 	find_window(recording);
 	rc = ptf_timelines_freeze(
 	        recording->timelines, recording->start_ns, recording->end_ns, err);
+	set_jit_clock(recording, info);
 	if (rc == 0)
 		rc = ptf_code_images_freeze(recording->images, err);
 	if (rc == 0 && recording->timed)
@@ -409,6 +463,7 @@ int ptf_recording_init(struct ptf_recording *recording, const char *path, const 
 	int rc;
 
 	*recording = (struct ptf_recording){.functions = functions};
+	find_attached(recording, path, &options);
 	recording->images = ptf_code_images_create(functions, &options);
 	recording->timelines = ptf_timelines_create();
 	if (!recording->images || !recording->timelines)

@@ -22,6 +22,7 @@
 
 struct ptf_recording {
 	struct ptf_perf_reader *reader;       /* owned; the AUX bytes are its */
+	struct ptf_attached_files attached;   /* to the file; empty for others */
 	struct ptf_function_table *functions; /* borrowed */
 	struct ptf_code_images *images;       /* owned, frozen */
 	struct ptf_timelines *timelines;      /* owned, frozen */

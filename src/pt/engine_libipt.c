@@ -32,7 +32,7 @@ struct ptf_flow_engine {
 	 * spend on these locks what they win (40 MB, two threads: 3.4 s shared, 2.7 s apart). */
 	struct pt_image_section_cache *sections;
 	struct pt_block_decoder *decoder;
-	struct ptf_hash_map images; /* epoch id -> struct pt_image *, ours */
+	struct ptf_hash_map images; /* an epoch's maps -> struct pt_image *, ours */
 	uint8_t *copy;              /* owned: a segment that had to be changed, or NULL */
 	uint64_t scanned;           /* bytes of the segment that the scan is past */
 	bool bound_fup;             /* the next FUP belongs to the packet before it, not to a TIP */
@@ -102,7 +102,9 @@ static void engine_destroy(struct ptf_flow_engine *e)
 static int read_code(
         uint8_t *buffer, size_t size, const struct pt_asid *asid, uint64_t ip, void *context)
 {
-	size_t got = ptf_code_epoch_read(context, ip, buffer, size);
+	const struct ptf_flow_engine *e = context;
+	const struct ptf_code_epoch *code = ptf_flow_teller_code(&e->teller);
+	size_t got = code ? ptf_code_epoch_read(code, ip, buffer, size) : 0;
 
 	(void)asid;
 	return got ? (int)got : -pte_nomap;
@@ -122,24 +124,24 @@ static int add_map(struct pt_image_section_cache *sections, struct pt_image *ima
 	return pt_image_add_cached(image, sections, isid, NULL);
 }
 
-static struct pt_image *make_image(
-        struct pt_image_section_cache *sections, const struct ptf_code_epoch *code)
+static struct pt_image *make_image(struct ptf_flow_engine *e, const struct ptf_code_epoch *code)
 {
 	struct pt_image *image = pt_image_alloc(NULL);
 
 	if (!image)
 		return NULL;
 	for (size_t i = 0; i < code->n_maps; i++) {
-		if (add_map(sections, image, &code->maps[i]) == -pte_nomem) {
+		if (add_map(e->sections, image, &code->maps[i]) == -pte_nomem) {
 			pt_image_free(image);
 			return NULL;
 		}
 	}
-	pt_image_set_callback(image, read_code, (void *)code);
+	pt_image_set_callback(image, read_code, e);
 	return image;
 }
 
-/* Makes the decoder read the current span's code. */
+/* Makes the decoder read the current span's code. Epochs that differ only in code made at run time,
+ * which is read through the callback, have the same maps and share an image. */
 static int use_code(struct ptf_flow_engine *e)
 {
 	const struct ptf_code_epoch *code = ptf_flow_teller_code(&e->teller);
@@ -147,11 +149,11 @@ static int use_code(struct ptf_flow_engine *e)
 
 	if (!code)
 		return 0;
-	image = ptf_hash_map_at(&e->images, code->id, NULL);
+	image = ptf_hash_map_at(&e->images, (uintptr_t)code->maps, NULL);
 	if (!image)
 		return -PTF_ENOMEM;
 	if (!*image)
-		*image = (uintptr_t)make_image(e->sections, code);
+		*image = (uintptr_t)make_image(e, code);
 	if (!*image)
 		return -PTF_ENOMEM;
 	pt_blk_set_image(e->decoder, (struct pt_image *)(uintptr_t)*image);
@@ -422,6 +424,10 @@ static int step(struct ptf_flow_engine *e)
 		return take_event(e);
 	if (e->status & pts_eos)
 		return ptf_flow_teller_end(&e->teller);
+	if (ptf_flow_teller_follow_epoch(&e->teller))
+		rc = use_code(e);
+	if (rc < 0)
+		return rc;
 	block.ninsn = 0;
 	block.ip = block.end_ip = PTF_NO_IP;
 	status = pt_blk_next(e->decoder, &block, sizeof(block));

@@ -18,6 +18,7 @@ bool ptf_engine_counts_add(struct ptf_engine_counts *to, const struct ptf_engine
 	to->errors += from->errors;
 	to->lost_bytes += from->lost_bytes;
 	to->unmapped_errors += from->unmapped_errors;
+	to->jit_errors += from->jit_errors;
 	for (unsigned i = 0; i < PTF_DISTANCE_BUCKETS; i++)
 		to->distances.count[i] += from->distances.count[i];
 	while (to->missing_by_module.n < from->missing_by_module.n) {
@@ -26,6 +27,27 @@ bool ptf_engine_counts_add(struct ptf_engine_counts *to, const struct ptf_engine
 	}
 	for (size_t i = 0; i < from->missing_by_module.n; i++)
 		to->missing_by_module.v[i] += from->missing_by_module.v[i];
+	return true;
+}
+
+bool ptf_engine_counts_no_code(
+        struct ptf_engine_counts *counts, const struct ptf_code_epoch *code, uint64_t ip)
+{
+	const struct ptf_code_map *map = code ? ptf_code_epoch_find(code, ip) : NULL;
+
+	if (!map) {
+		counts->unmapped_errors++;
+		return true;
+	}
+	if (map->module->anonymous) {
+		counts->jit_errors++;
+		return true;
+	}
+	while (counts->missing_by_module.n <= map->module->index) {
+		if (!ptf_vec_push(&counts->missing_by_module, 0))
+			return false;
+	}
+	counts->missing_by_module.v[map->module->index]++;
 	return true;
 }
 

@@ -20,7 +20,12 @@
 #include "pt/flow_timer.h"
 #include "pt/pt_clock.h"
 
-/* Whose code a stream runs from a time on. Sorted by from_ns; the first holds from the beginning.
+/*
+ * Whose code a stream runs from a time on. Sorted by from_ns; the first holds from the beginning.
+ *
+ * A span of another thread begins where tracing goes on (PTF_FLOW_ON) at or after its time. One of
+ * the same thread is another epoch of its code, which may change while it runs (code made at run
+ * time): it begins with the first block before which packets had reached its time.
  */
 struct ptf_run_span {
 	uint64_t from_ns;
@@ -50,6 +55,7 @@ struct ptf_engine_counts {
 	uint64_t instructions, calls, returns;
 	uint64_t psbs, overflows, errors, lost_bytes;
 	uint64_t unmapped_errors;            /* errors in code that no mapping covers */
+	uint64_t jit_errors;                 /* errors in code made at run time, without bytes */
 	PTF_VEC(uint64_t) missing_by_module; /* errors in modules without code, by module index */
 	struct ptf_anchor_distances distances;
 };
@@ -58,6 +64,9 @@ struct ptf_engine_counts {
 void ptf_engine_counts_release(struct ptf_engine_counts *counts);
 /* Adds `from` to `to`; false when out of memory. */
 bool ptf_engine_counts_add(struct ptf_engine_counts *to, const struct ptf_engine_counts *from);
+/* Counts an error for want of the code at ip (code may be NULL); false when out of memory. */
+bool ptf_engine_counts_no_code(
+        struct ptf_engine_counts *counts, const struct ptf_code_epoch *code, uint64_t ip);
 
 struct ptf_flow_engine;
 

@@ -23,6 +23,20 @@ static bool seek_span(struct ptf_flow_teller *t, uint64_t ns)
 	return t->span != before;
 }
 
+bool ptf_flow_teller_follow_epoch(struct ptf_flow_teller *t)
+{
+	const struct ptf_run_span *next = t->input.spans + t->span + 1;
+	uint64_t ns;
+
+	if (t->span + 1 >= t->input.n_spans || next->tid != next[-1].tid)
+		return false;
+	ns = ptf_clock_ns(&t->clock);
+	if (ns == PTF_NO_TIME || next->from_ns > ns)
+		return false;
+	t->span++;
+	return true;
+}
+
 struct ptf_code_place *ptf_flow_teller_place(struct ptf_flow_teller *t, uint64_t ip, bool target)
 {
 	const struct ptf_code_epoch *code = ptf_flow_teller_code(t);
@@ -37,20 +51,13 @@ static int add_item(struct ptf_flow_teller *t, struct ptf_flow_item item)
 	return ptf_flow_timer_add(&t->timer, item) ? 0 : -PTF_ENOMEM;
 }
 
-/* Does a symbol, PLT stub or FDE say which function this is? */
-static bool is_covered(const struct ptf_function *function)
-{
-	return function->kind == PTF_FUNCTION_SYMBOL || function->kind == PTF_FUNCTION_PLT ||
-	       function->kind == PTF_FUNCTION_FDE;
-}
-
 void ptf_flow_teller_resolve_to(struct ptf_flow_teller *t, struct ptf_flow_item *item, bool target)
 {
 	struct ptf_code_place *place =
 	        item->to == PTF_NO_IP ? NULL : ptf_flow_teller_place(t, item->to, false);
 
 	/* A call target is a function of its own only in code that nothing else covers. */
-	if (place && target && !is_covered(place->function))
+	if (place && target && !ptf_function_is_covered(place->function))
 		place = ptf_flow_teller_place(t, item->to, true);
 	if (!place)
 		return;
@@ -236,33 +243,20 @@ static int lose(struct ptf_flow_teller *t, enum ptf_flow_cause cause, int code, 
 	return rc;
 }
 
-static int count_missing(struct ptf_flow_teller *t, uint64_t ip)
-{
-	const struct ptf_code_epoch *code = ptf_flow_teller_code(t);
-	const struct ptf_code_map *map = code ? ptf_code_epoch_find(code, ip) : NULL;
-
-	if (!map) {
-		t->counts.unmapped_errors++;
-		return 0;
-	}
-	while (t->counts.missing_by_module.n <= map->module->index) {
-		if (!ptf_vec_push(&t->counts.missing_by_module, 0))
-			return -PTF_ENOMEM;
-	}
-	t->counts.missing_by_module.v[map->module->index]++;
-	return 0;
-}
-
 int ptf_flow_teller_give_up(struct ptf_flow_teller *t, int code, uint64_t ip, uint64_t offset)
 {
-	int rc = ptf_flow_teller_tell(t, PTF_NO_IP);
+	bool no_code = code == pte_nomap;
+	int rc;
 
+	/* A transfer to where there is no code is told: that place is under the lost time then. */
+	rc = ptf_flow_teller_tell(t, no_code && ip != t->transfer.ip ? ip : PTF_NO_IP);
 	t->done = true;
 	t->counts.errors++;
 	if (offset < t->input.next_psb)
 		t->counts.lost_bytes += t->input.next_psb - offset;
-	if (rc == 0 && code == pte_nomap)
-		rc = count_missing(t, ip);
+	if (rc == 0 && no_code &&
+	        !ptf_engine_counts_no_code(&t->counts, ptf_flow_teller_code(t), ip))
+		rc = -PTF_ENOMEM;
 	return rc < 0 ? rc : lose(t, PTF_CAUSE_ERROR, code, ip);
 }
 

@@ -73,6 +73,10 @@ static inline const struct ptf_code_epoch *ptf_flow_teller_code(const struct ptf
 	return t->input.spans[t->span].code;
 }
 
+/* Before a block: moves on to the next span if that is another epoch of the same thread's code
+ * whose time packets have reached; true when it did. */
+bool ptf_flow_teller_follow_epoch(struct ptf_flow_teller *t);
+
 /* What is at ip in that code; NULL when none is known. Valid until the next look-up. */
 struct ptf_code_place *ptf_flow_teller_place(struct ptf_flow_teller *t, uint64_t ip, bool target);
 

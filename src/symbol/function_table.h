@@ -16,6 +16,7 @@ enum ptf_function_kind {
 	PTF_FUNCTION_SYMBOL,  /* of symtab, dynsym or .gnu_debugdata */
 	PTF_FUNCTION_PLT,     /* PLT stub, "qsort@plt" */
 	PTF_FUNCTION_FDE,     /* range of an .eh_frame FDE without a symbol */
+	PTF_FUNCTION_JIT,     /* made at run time, named by a jitdump or perf map */
 	PTF_FUNCTION_TARGET,  /* begins at a call target that nothing covers */
 	PTF_FUNCTION_MODULE,  /* code of the module that nothing covers, before any call target */
 	PTF_FUNCTION_TEXT,    /* named by perf script's text */
@@ -38,6 +39,13 @@ struct ptf_function {
 	enum ptf_function_kind kind;
 	enum ptf_function_role role;
 };
+
+/* Does a symbol, PLT stub, FDE or JIT compiler say where this function begins and ends? */
+static inline bool ptf_function_is_covered(const struct ptf_function *function)
+{
+	return function->kind == PTF_FUNCTION_SYMBOL || function->kind == PTF_FUNCTION_PLT ||
+	       function->kind == PTF_FUNCTION_FDE || function->kind == PTF_FUNCTION_JIT;
+}
 
 struct ptf_function_table;
 

@@ -220,8 +220,8 @@ static void code_made_at_run_time(void **state)
 	struct ptf_module *module = ptf_code_epoch_find(f->epoch, ANON)->module;
 	size_t n;
 
-	assert_string_equal(target->name, "[anon+0x20001040]");
-	assert_string_equal(ptf_code_epoch_function(f->epoch, ANON, false)->name, "[anon]");
+	assert_string_equal(target->name, "[jit]");
+	assert_string_equal(ptf_code_epoch_function(f->epoch, ANON, false)->name, "[jit]");
 	assert_int_equal(ptf_module_open(module), -1);
 	assert_string_equal(module->problem, "code in memory, without a file");
 	ptf_code_images_epochs(f->images, PID, &n);
