@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/vec.h"
 #include "cli/commands.h"
+#include "record/attach_jit.h"
 #include "record/perf_command.h"
 #include "record/proc_info.h"
 #include "record/record_perf.h"
@@ -404,6 +406,7 @@ static int run(const struct arguments *args, const struct ptf_pt_hardware *hardw
 	enum backend backend = choose_backend(args, hardware);
 	struct ptf_record_result result = {0};
 	struct ptf_error err = {0};
+	time_t since = time(NULL);
 	int rc;
 
 	if (args->dry_run)
@@ -416,6 +419,9 @@ static int run(const struct arguments *args, const struct ptf_pt_hardware *hardw
 		        (int)options->tid);
 	rc = backend == BACKEND_PERF ? ptf_record_perf(options, hardware, &result, &err)
 	                             : ptf_record_sim(options, &result, &err);
+	if (rc == 0)
+		rc = ptf_attach_jit(
+		        options->output, options->command ? since : 0, &result.file_bytes, &err);
 	if (rc < 0)
 		return ptf_command_fail("record", &err);
 	print_result(options, &result);

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include <ptflame/record_info.h>
 
 #include "base/arena.h"
+#include "base/attached_files.h"
 #include "base/hash_map.h"
 #include "base/reader.h"
 #include "base/thread_pool.h"
@@ -136,9 +138,93 @@ static void record_info_survives(void **state)
 	assert_int_equal(ptf_record_info_decode(&got, bytes, sizeof(bytes) - 1), -1);
 }
 
+static void write_file(const char *path, const void *bytes, size_t size)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	assert_int_equal(fwrite(bytes, 1, size, file), size);
+	assert_int_equal(fclose(file), 0);
+}
+
+static void assert_attached(const char *path, const char *name, const char *text)
+{
+	struct ptf_attached_files files;
+	const struct ptf_attached_file *file;
+
+	assert_int_equal(ptf_attached_files_init(&files, path, NULL), 0);
+	file = ptf_attached_files_find(&files, name);
+	assert_true(!file == !text);
+	if (text) {
+		assert_int_equal(file->size, strlen(text));
+		if (file->size)
+			assert_memory_equal(file->bytes, text, file->size);
+		assert_int_equal((uintptr_t)file->bytes % 8, 0);
+	}
+	ptf_attached_files_release(&files);
+}
+
+static void attached_files_stay_with_the_file(void **state)
+{
+	char path[] = "/tmp/ptf-attached-XXXXXX";
+	struct ptf_attached_file first[] = {
+	        {"/a", 2, (const uint8_t *)"hello", 5}, {"/empty", 6, NULL, 0}};
+	struct ptf_attached_file more = {"/b", 2, (const uint8_t *)"new", 3};
+	struct ptf_attached_file again = {"/a", 2, (const uint8_t *)"other", 5};
+
+	assert_true(close(mkstemp(path)) == 0);
+	write_file(path, "itself", 6);
+	assert_attached(path, "/a", NULL);
+	assert_int_equal(ptf_attached_files_add(path, first, 2, NULL), 0);
+	assert_attached(path, "/a", "hello");
+	assert_attached(path, "/empty", "");
+	assert_attached(path, "/", NULL);
+	assert_int_equal(ptf_attached_files_add(path, &more, 1, NULL), 0);
+	assert_int_equal(ptf_attached_files_add(path, &again, 1, NULL), 0);
+	assert_attached(path, "/a", "other");
+	assert_attached(path, "/b", "new");
+	unlink(path);
+}
+
+/* Every cut and every changed byte: an error or another list, and no read beyond the file. */
+static void attached_files_may_be_damaged(void **state)
+{
+	char path[] = "/tmp/ptf-attached-XXXXXX";
+	struct ptf_attached_file file = {"/name", 5, (const uint8_t *)"content", 7};
+	struct ptf_attached_files files;
+	struct ptf_file_map map;
+	uint8_t bytes[256];
+	unsigned errors = 0;
+	size_t size;
+
+	assert_true(close(mkstemp(path)) == 0);
+	write_file(path, "itself", 6);
+	assert_int_equal(ptf_attached_files_add(path, &file, 1, NULL), 0);
+	assert_int_equal(ptf_file_map_init(&map, path, NULL), 0);
+	size = map.size;
+	assert_true(size <= sizeof(bytes));
+	memcpy(bytes, map.bytes, size);
+	ptf_file_map_release(&map);
+	for (size_t i = 0; i < 2 * size; i++) {
+		bytes[i % size] ^= 0xff;
+		write_file(path, bytes, i < size ? size : i - size);
+		errors += ptf_attached_files_init(&files, path, NULL) < 0;
+		ptf_vec_foreach (found, &files.list) {
+			assert_true(found->size <= files.map.size);
+			assert_true(found->name_len <= files.map.size);
+		}
+		ptf_attached_files_release(&files);
+		bytes[i % size] ^= 0xff;
+	}
+	assert_true(errors > 20);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(attached_files_stay_with_the_file),
+	        cmocka_unit_test(attached_files_may_be_damaged),
 	        cmocka_unit_test(error_keeps_context),
 	        cmocka_unit_test(reader_stops_at_the_end),
 	        cmocka_unit_test(arena_gives_zeroed_aligned_memory),
