@@ -55,6 +55,7 @@ static int take_record(struct ptf_recording *recording, const struct ptf_record 
 	switch (record->type) {
 	case PTF_RECORD_AUXTRACE_INFO:
 		recording->pt = record->auxtrace_info;
+		recording->filtered = recording->pt.filter && *recording->pt.filter;
 		recording->pt.filter = NULL;
 		break;
 	case PTF_RECORD_LOST:

@@ -36,6 +36,7 @@ struct ptf_recording {
 	bool has_info;
 	bool timed;                /* segments have times */
 	bool user_only;            /* the kernel's code is not traced */
+	bool filtered;             /* only code that an address filter names is traced */
 	uint64_t start_ns, end_ns; /* the window */
 	uint64_t lost_records;     /* by LOST and LOST_SAMPLES */
 	uint64_t truncated;        /* AUX records with PTF_AUX_FLAG_TRUNCATED */

@@ -110,7 +110,9 @@ struct ptf_segment_result *ptf_segment_worker_run(
 {
 	const struct ptf_recording *recording = worker->recording;
 	struct ptf_segment_result *result = calloc(1, sizeof(*result));
-	struct ptf_engine_input input = {.size = segment->size, .next_psb = segment->next_psb};
+	struct ptf_engine_input input = {.size = segment->size,
+	        .next_psb = segment->next_psb,
+	        .filtered = recording->filtered};
 
 	if (!result)
 		return NULL;

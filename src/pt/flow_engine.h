@@ -48,6 +48,7 @@ struct ptf_engine_input {
 	uint64_t next_psb;                /* bytes; == size: no PSB follows */
 	const struct ptf_run_span *spans; /* n_spans > 0 */
 	size_t n_spans;
+	bool filtered; /* an address filter was set: tracing stops where code leaves it */
 };
 
 /* Raw counts, summed over the segments of one engine. */

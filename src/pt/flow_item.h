@@ -39,7 +39,7 @@ enum ptf_flow_cause {
 	PTF_CAUSE_NONE,
 	PTF_CAUSE_SYSCALL,  /* OFF after a system call instruction; ON behind one */
 	PTF_CAUSE_ASYNC,    /* OFF in mid-flow: interrupt, fault, signal (FUP) */
-	PTF_CAUSE_FILTER,   /* OFF by an address filter or TraceStop */
+	PTF_CAUSE_FILTER,   /* OFF by an address filter; RETURN, JUMP: out of it, OFF follows */
 	PTF_CAUSE_BRANCH,   /* OFF at a branch, whose target is not traced (`to`, if known) */
 	PTF_CAUSE_OVERFLOW, /* LOST: OVF packet; ON after it */
 	PTF_CAUSE_ERROR,    /* LOST: the decoder could not go on; `code` says why */

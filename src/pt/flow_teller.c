@@ -279,11 +279,27 @@ static int take_off(struct ptf_flow_teller *t, enum ptf_flow_cause cause, uint64
 	return rc;
 }
 
+/* A return whose target is not traced; with an address filter also a jump. */
+static int tell_leaving(struct ptf_flow_teller *t, uint64_t to)
+{
+	enum ptf_insn_class insn_class = t->transfer.insn_class;
+	struct ptf_flow_item item;
+	bool told;
+
+	if (insn_class != PTF_INSN_RETURN && (!t->input.filtered || insn_class == PTF_INSN_CALL ||
+	                                             insn_class == PTF_INSN_FAR_CALL))
+		return 0;
+	told = ptf_flow_teller_item(t, &t->transfer, to, &item);
+	if (t->input.filtered)
+		item.cause = PTF_CAUSE_FILTER;
+	return told ? add_item(t, item) : 0;
+}
+
 int ptf_flow_teller_disabled(struct ptf_flow_teller *t, uint64_t to, uint64_t ns)
 {
-	enum ptf_flow_cause cause = PTF_CAUSE_BRANCH;
+	enum ptf_flow_cause cause = t->input.filtered ? PTF_CAUSE_FILTER : PTF_CAUSE_BRANCH;
 	uint64_t from = t->transfer.ip;
-	int rc = 0;
+	int rc;
 
 	if (t->transfer.insn_class == PTF_INSN_FAR_CALL)
 		cause = PTF_CAUSE_SYSCALL;
@@ -291,8 +307,7 @@ int ptf_flow_teller_disabled(struct ptf_flow_teller *t, uint64_t to, uint64_t ns
 		from = PTF_NO_IP;
 	if (t->transfer.insn_class == PTF_INSN_CALL)
 		t->untraced_call = (struct ptf_untraced_call){true, from, to};
-	if (t->transfer.insn_class == PTF_INSN_RETURN)
-		rc = ptf_flow_teller_tell(t, to);
+	rc = tell_leaving(t, to);
 	t->transfer.insn_class = PTF_INSN_NONE;
 	return rc < 0 ? rc : take_off(t, cause, from, to, ns);
 }

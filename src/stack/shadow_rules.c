@@ -175,11 +175,21 @@ static int return_to_restorer(struct ptf_shadow_stack *stack, const struct ptf_f
 	return rc;
 }
 
+/* The top frame went to code that an address filter leaves out: who called it is not traced. */
+static int leave_for_filtered(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	if (!stack->frames.n)
+		return stack->local ? REFUSED : DONE;
+	return ptf_shadow_stack_leave(stack, stack->frames.n - 1, item->time_ns, true);
+}
+
 static int apply_return(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
 {
 	const struct ptf_frame *top = ptf_shadow_stack_top_frame(stack);
 	size_t index;
 
+	if (item->cause == PTF_CAUSE_FILTER)
+		return leave_for_filtered(stack, item);
 	if (!item->to_function)
 		return DONE; /* its target was not traced: OFF or LOST follows */
 	if (returns_from_top(stack, item, &index))
@@ -232,6 +242,8 @@ static int apply_jump(struct ptf_shadow_stack *stack, const struct ptf_flow_item
 	const struct ptf_frame *top = ptf_shadow_stack_top_frame(stack);
 	int rc;
 
+	if (item->cause == PTF_CAUSE_FILTER)
+		return leave_for_filtered(stack, item);
 	if (!item->to_function)
 		return DONE;
 	if (top && !item->mid_entry) {
@@ -353,6 +365,7 @@ static int apply_on(struct ptf_shadow_stack *stack, const struct ptf_flow_item *
 {
 	struct ptf_ip_range resume = stack->resume;
 	enum ptf_stack_state state = stack->state;
+	enum ptf_place place = stack->place;
 	size_t index;
 
 	if (!item->to_function)
@@ -376,6 +389,10 @@ static int apply_on(struct ptf_shadow_stack *stack, const struct ptf_flow_item *
 		ptf_shadow_stack_fired(stack, PTF_RULE_ASYNC_RETURN);
 		return ptf_shadow_stack_leave(stack, index, item->time_ns, true);
 	}
+	/* Called by code that is not traced. */
+	if (!item->mid_entry && place == PTF_PLACE_FILTERED)
+		return ptf_shadow_stack_enter(
+		        stack, item->to_function, PTF_NO_RANGE, item->time_ns, true);
 	if (!item->mid_entry && resume.first <= resume.last) {
 		const struct ptf_frame *top = ptf_shadow_stack_top_frame(stack);
 

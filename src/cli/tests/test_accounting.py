@@ -370,6 +370,57 @@ class NoSwitches(Accounting):
         self.assertIn("no context switches were recorded", result.stderr)
 
 
+class Filtered(Accounting):
+    """An address filter: tracing stops where code leaves it. The time outside is the traced code's,
+    on its CPU as far as is known."""
+
+    def flow(self, recording):
+        """`filtered` calls `outside` (1), which calls `leaf` back; tail_out jumps there (2)."""
+        code = self.code
+        stream = recording.stream(tid=ONE).psb(10_000, code.filtered)
+        stream.tnt("1", 10_100)  # leaf returns
+        stream.off_to(code.outside, 10_200)  # (1)
+        stream.on(code.leaf, 10_300).off_to(code.outside + 5, 10_400)
+        stream.on(code.filtered + 10, 11_000)
+        stream.tnt("1", 11_100).tnt("1", 11_200)  # leaf, and in tail_out
+        stream.off_to(code.outside, 11_300)  # (2)
+        stream.on(code.leaf, 11_400).off_to(code.outside + 5, 11_500)
+        stream.on(code.filtered + 20, 12_000)
+        stream.off_to(code.outside + 9, 12_100)  # filtered returns into the dark
+        recording.goes(15_000, PID, ONE)
+        return stream
+
+    def test_time_outside(self):
+        recording = self.recording(filter="filter 0x1000/0x1000@/stages")
+        self.flow(recording)
+        threads, stacks = self.report(recording)
+        self.assert_times(threads[ONE][0], on=5000, kernel=0, off=5000)
+        self.assertEqual(stacks[(ONE, "filtered", "[filtered]")], 700 + 600)
+        self.assertEqual(stacks[(ONE, "[unknown]", "[filtered]")], 2900)  # whoever called it
+        self.assertEqual(stacks[(ONE, "[unknown]", "[filtered]", "[blocked]")], 5000)
+        self.assertFalse([k for k in stacks if KERNEL in k and k[0] == ONE])
+
+    def test_calls(self):
+        recording = self.recording(filter="filter 0x1000/0x1000@/stages")
+        self.flow(recording)
+        report = lib.report_json(recording.write(self.file("perf.data"), END - 1))
+        calls = {f["name"]: (f["calls"], f["jump_calls"]) for f in report["functions"]}
+        self.assertEqual(calls["leaf"], (5, 2))  # two by code that is not traced
+        self.assertEqual(calls["tail_out"], (1, 0))
+        self.assertEqual(calls["outside"], (1, 0))  # seen to be called
+        depth = max(len(frames) for frames, _ in lib.report_folded(self.file("perf.data")))
+        self.assertEqual(depth, 4)  # one; filtered; tail_out; leaf: nothing piles up
+
+    def test_without_a_filter(self):
+        """Why else the trace would stop there nobody knows: it is not the traced code's time."""
+        recording = self.recording()
+        self.flow(recording)
+        threads, stacks = self.report(recording)
+        self.assertEqual(threads[ONE][0]["off_ns"], 5000)
+        self.assertLess(threads[ONE][0]["on_ns"], 1000)
+        self.assertFalse([k for k in stacks if "[filtered]" in k])
+
+
 class Tracepoints(Accounting):
     """sched_switch and sched_waking in the recording."""
 
