@@ -12,13 +12,15 @@
 
 /* ---- options ---- */
 
-enum { OPT_TID = 0x1000, OPT_COMM, OPT_SYMFS, OPT_ENGINE, OPT_STATS };
+enum { OPT_TID = 0x1000, OPT_COMM, OPT_TIME, OPT_SYMFS, OPT_ENGINE, OPT_STATS };
 
 static const struct argp_option option_list[] = {
         {"input", 'i', "FILE", 0,
                 "Recording, or text of perf script (ptflame.data, else perf.data; - is stdin)", 0},
         {"tid", OPT_TID, "N", 0, "Only this thread", 0},
         {"comm", OPT_COMM, "NAME", 0, "Only threads of this (last) name", 0},
+        {"time", OPT_TIME, "A,B", 0,
+                "Only from second A to second B of the recording; either may be left out", 0},
         {"symfs", OPT_SYMFS, "DIR", 0, "Look for the recorded programs and libraries below DIR", 0},
         {"engine", OPT_ENGINE, "NAME", 0, "Decoder: libipt", 0},
         {"jobs", 'j', "N", 0, "Threads that decode (one for each CPU)", 0},
@@ -50,6 +52,58 @@ int ptf_option_choice(
 	return 0;
 }
 
+/* Reads "1.25" up to *end. False: no such number, more than 9 digits behind the point, or too
+ * large. */
+static bool read_seconds(const char *text, const char **end, uint64_t *ns)
+{
+	enum { SECOND = 1000000000 };
+	uint64_t seconds = 0, unit = SECOND;
+	const char *at = text;
+
+	*ns = 0;
+	for (; *at >= '0' && *at <= '9'; at++) {
+		seconds = seconds * 10 + (uint64_t)(*at - '0');
+		if (seconds > INT64_MAX / SECOND)
+			return false;
+	}
+	if (*at == '.') {
+		for (at++; *at >= '0' && *at <= '9' && unit > 1; at++) {
+			unit /= 10;
+			*ns += (uint64_t)(*at - '0') * unit;
+		}
+	}
+	*ns += seconds * SECOND;
+	*end = at;
+	return at > text && at[-1] != '.';
+}
+
+uint64_t ptf_option_seconds(struct argp_state *state, const char *text, const char *what)
+{
+	const char *end = text;
+	uint64_t ns;
+
+	if (!read_seconds(text, &end, &ns) || *end)
+		argp_error(state, "%s takes seconds, as in 1.25, not '%s'", what, text);
+	return ns;
+}
+
+/* "A,B", "A," or ",B" */
+static struct ptf_time_slice parse_slice(struct argp_state *state, const char *text)
+{
+	struct ptf_time_slice slice = {0, 0};
+	const char *at = text;
+	bool ok = *at == ',' || (read_seconds(at, &at, &slice.from_ns) && *at == ',');
+
+	if (ok && at[1])
+		ok = read_seconds(at + 1, &at, &slice.to_ns) && !*at && slice.to_ns > slice.from_ns;
+	if (!ok)
+		argp_error(state,
+		        "--time takes A,B in seconds, A before B, as in 1.25,2 or 1.25, or ,2; not "
+		        "'%s'",
+		        text);
+	return slice;
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct ptf_common_options *o = state->input;
@@ -66,6 +120,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_COMM:
 		o->analysis.comm = arg;
+		return 0;
+	case OPT_TIME:
+		o->analysis.slice = parse_slice(state, arg);
 		return 0;
 	case OPT_SYMFS:
 		o->analysis.symfs = arg;
@@ -163,7 +220,11 @@ static void print_losses(const struct ptf_profile *profile)
 static void print_notes(const struct ptf_profile *profile)
 {
 	const struct ptf_profile_window *window = &profile->window;
+	const struct ptf_profile_decode *decode = &profile->decode;
 
+	if (decode->aux_bytes < decode->stream_bytes)
+		fprintf(stderr, "decoded %" PRIu64 " of %" PRIu64 " bytes of trace\n",
+		        decode->aux_bytes, decode->stream_bytes);
 	if (window->simulated && window->dilation > 0)
 		fprintf(stderr,
 		        "simulated PT: CPU time is stretched (%.1f times on a calibration loop), "

@@ -20,7 +20,7 @@ struct ptf_common_options {
 };
 
 /*
- * -i, --tid, --comm, --symfs, --engine, -j, --stats. A command's argp has it as its first
+ * -i, --tid, --comm, --time, --symfs, --engine, -j, --stats. A command's argp has it as its first
  * child, and at ARGP_KEY_INIT sets state->child_inputs[0] to its ptf_common_options (zeroed). It
  * also refuses arguments that are no options.
  */
@@ -41,6 +41,10 @@ FILE *ptf_output_open(const char *path, const char *command);
 /* Ends it with the rc and error of what was written; the exit status. */
 int ptf_output_close(
         FILE *out, const char *path, const char *command, int rc, struct ptf_error *err);
+
+/* Seconds as a decimal number, exact to the nanosecond, given to the option `what`; in ns. Exits on
+ * anything else. */
+uint64_t ptf_option_seconds(struct argp_state *state, const char *text, const char *what);
 
 /* A number 0..max given to the option `what`; exits on anything else. */
 long ptf_option_number(struct argp_state *state, const char *text, const char *what, long max);

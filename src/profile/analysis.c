@@ -7,6 +7,7 @@
 #include "profile/analysis.h"
 #include "profile/profile_builder.h"
 #include "profile/segment_worker.h"
+#include "profile/slice_plan.h"
 #include "profile/text_analysis.h"
 #include "profile/thread_filter.h"
 
@@ -16,14 +17,16 @@ struct analysis {
 	const struct ptf_analysis_options *options;
 	struct ptf_recording recording;
 	struct ptf_thread_filter filter;
+	struct ptf_slice_plan plan;
 	struct ptf_profile *profile;
 	struct ptf_thread_set threads;
 	struct ptf_segment_worker *workers; /* n_workers */
 	unsigned n_workers;
 	const struct ptf_aux_segment **order; /* n_order segments by start time */
 	size_t n_order;
-	struct ptf_fragments pending;    /* not stitched yet, by start time */
-	struct ptf_engine_counts counts; /* of all workers */
+	struct ptf_fragments pending;           /* not stitched yet, by start time */
+	struct ptf_engine_counts engine_counts; /* of all workers: all that was decoded */
+	struct ptf_slice_counts counts;         /* of all workers: what lies in the slice */
 	uint64_t done_bytes, total_bytes;
 	uint64_t strangers; /* fragments of threads that no record names */
 };
@@ -52,25 +55,35 @@ static bool wanted(const struct analysis *a, const struct ptf_aux_stream *stream
 	return stream->cpu >= 0 || ptf_thread_filter_passes_tid(&a->filter, stream->tid);
 }
 
+/* A segment never begins before the one in front of it in its stream. */
+static void mend_start_times(struct ptf_aux_streams *streams)
+{
+	uint64_t floor_ns = 0;
+
+	ptf_vec_foreach (segment, &streams->segments) {
+		if (!segment->number)
+			floor_ns = 0;
+		if (segment->start_ns == PTF_NO_TIME || segment->start_ns < floor_ns)
+			segment->start_ns = floor_ns;
+		floor_ns = segment->start_ns;
+	}
+}
+
 /* Segments in time order over all streams, those of a stream never out of its own order. */
 static int order_segments(struct analysis *a, struct ptf_error *err)
 {
 	struct ptf_aux_streams *streams = &a->recording.streams;
-	uint64_t floor_ns = 0;
+	size_t n = streams->segments.n;
 
-	a->order = calloc(streams->segments.n + 1, sizeof(struct ptf_aux_segment *));
-	if (!a->order)
+	if (a->recording.timed)
+		mend_start_times(streams);
+	a->order = calloc(n + 1, sizeof(struct ptf_aux_segment *));
+	if (!a->order || ptf_slice_plan_init(&a->plan, &a->recording) < 0)
 		return no_memory(err);
-	for (size_t i = 0; i < streams->segments.n; i++) {
-		struct ptf_aux_segment *segment = &streams->segments.v[i];
+	for (size_t i = 0; i < n; i++) {
+		const struct ptf_aux_segment *segment = &streams->segments.v[i];
 
-		if (!segment->number)
-			floor_ns = 0;
-		if (a->recording.timed &&
-		        (segment->start_ns == PTF_NO_TIME || segment->start_ns < floor_ns))
-			segment->start_ns = floor_ns;
-		floor_ns = segment->start_ns;
-		if (!wanted(a, &streams->streams.v[segment->stream]))
+		if (!a->plan.needed[i] || !wanted(a, &streams->streams.v[segment->stream]))
 			continue;
 		a->order[a->n_order++] = segment;
 		a->total_bytes += segment->next_psb;
@@ -94,11 +107,22 @@ static void drop(void *context, void *result)
 	ptf_segment_result_destroy(result);
 }
 
+/* Is something between this fragment and the slice not decoded? */
+static bool is_stale(const struct analysis *a, const struct ptf_fragment *fragment)
+{
+	const struct ptf_aux_segment *segment = a->order[fragment->order];
+
+	return a->recording.streams.streams.v[segment->stream].cpu >= 0 &&
+	       fragment->start_ns < ptf_slice_plan_since(&a->plan, fragment->tid);
+}
+
 static int stitch_fragment(struct analysis *a, struct ptf_fragment *fragment)
 {
 	struct ptf_stitch *stitch;
 	int rc;
 
+	if (is_stale(a, fragment))
+		return 0;
 	stitch = ptf_thread_set_at(&a->threads, fragment->tid, fragment->start_ns, &rc);
 	if (!stitch) {
 		a->strangers += rc == 0;
@@ -181,8 +205,9 @@ static bool collect(struct analysis *a)
 	for (unsigned i = 0; i < a->n_workers; i++) {
 		struct ptf_segment_worker *worker = &a->workers[i];
 
-		if (!ptf_engine_counts_add(&a->counts, worker->ops->counts(worker->engine)))
+		if (!ptf_engine_counts_add(&a->engine_counts, worker->ops->counts(worker->engine)))
 			return false;
+		ptf_slice_counts_add(&a->counts, &worker->slice);
 		for (unsigned rule = 0; rule < PTF_RULES; rule++)
 			a->threads.rules.fired[rule] += worker->rules.fired[rule];
 	}
@@ -247,7 +272,26 @@ static void fill_window(struct analysis *a)
 		window->simulated = recording->info.simulated;
 		window->dilation = recording->info.simulated ? recording->info.dilation : 0;
 	}
-	window->resolution_ns = ptf_anchor_distances_median(&a->counts.distances);
+	window->resolution_ns = ptf_anchor_distances_median(&a->engine_counts.distances);
+}
+
+static void fill_counts(struct analysis *a, struct ptf_profile_decode *decode)
+{
+	const struct ptf_engine_counts *all = &a->engine_counts;
+	struct ptf_slice_counts counts = a->counts;
+
+	/* Of a whole recording the engine's counts hold, which know no threads that are not
+	 * wanted. */
+	if (!ptf_time_slice_cuts(&a->options->slice))
+		counts = (struct ptf_slice_counts){all->instructions, all->calls, all->returns,
+		        all->psbs, all->overflows, all->errors};
+	decode->instructions = counts.instructions;
+	decode->calls = counts.calls;
+	decode->returns = counts.returns;
+	decode->psbs = counts.syncs;
+	decode->overflows = counts.overflows;
+	decode->errors = counts.errors;
+	decode->lost_bytes = all->lost_bytes;
 }
 
 static void fill_decode(struct analysis *a, const char *engine)
@@ -255,19 +299,15 @@ static void fill_decode(struct analysis *a, const char *engine)
 	struct ptf_profile_decode *decode = &a->profile->decode;
 
 	decode->engine = engine;
-	decode->instructions = a->counts.instructions;
-	decode->calls = a->counts.calls;
-	decode->returns = a->counts.returns;
-	decode->psbs = a->counts.psbs;
-	decode->overflows = a->counts.overflows;
-	decode->errors = a->counts.errors;
-	decode->lost_bytes = a->counts.lost_bytes;
+	fill_counts(a, decode);
 	ptf_vec_foreach (stream, &a->recording.streams.streams) {
 		if (!wanted(a, stream))
 			continue;
-		decode->aux_bytes += stream->size;
+		decode->stream_bytes += stream->size;
 		decode->lost_bytes += stream->lost_bytes;
 	}
+	decode->aux_bytes =
+	        ptf_time_slice_cuts(&a->options->slice) ? a->total_bytes : decode->stream_bytes;
 	for (size_t i = 0; i < a->profile->n_threads; i++)
 		decode->lost_ns += a->profile->threads[i].states[PTF_STATE_LOST];
 }
@@ -284,8 +324,9 @@ static bool fill_missing(struct analysis *a)
 	if (!profile->missing)
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		uint64_t errors =
-		        i < a->counts.missing_by_module.n ? a->counts.missing_by_module.v[i] : 0;
+		uint64_t errors = i < a->engine_counts.missing_by_module.n
+		                          ? a->engine_counts.missing_by_module.v[i]
+		                          : 0;
 		struct ptf_profile_missing *missing = &profile->missing[profile->n_missing];
 
 		if (!errors)
@@ -316,9 +357,9 @@ static bool fill_stats(struct analysis *a)
 	                a->recording.truncated},
 	        {"segments", "pieces of trace, from PSB to PSB", a->n_order},
 	        {"unmapped_errors", "decode errors in code that no mapping record covers",
-	                a->counts.unmapped_errors},
+	                a->engine_counts.unmapped_errors},
 	        {"jit_errors", "decode errors in code made at run time, whose bytes nobody kept",
-	                a->counts.jit_errors},
+	                a->engine_counts.jit_errors},
 	        {"stranger_fragments", "pieces of trace of threads that no record names",
 	                a->strangers},
 	};
@@ -351,13 +392,16 @@ static int analyse(struct analysis *a, const struct ptf_flow_engine_ops *ops, st
 	if (rc == 0)
 		rc = ptf_thread_set_init(&a->threads, a->recording.timelines,
 		        &a->recording.known_stacks, a->recording.timed, err);
+	a->threads.plan = &a->plan;
+	a->threads.from_ns = a->recording.slice.from_ns;
 	if (rc == 0)
 		rc = decode(a, ops, err);
 	if (rc == 0)
 		rc = fill_profile(a, ops->name, err);
 	ptf_thread_set_release(&a->threads);
 	ptf_thread_filter_release(&a->filter);
-	ptf_engine_counts_release(&a->counts);
+	ptf_slice_plan_release(&a->plan);
+	ptf_engine_counts_release(&a->engine_counts);
 	free(a->order);
 	return rc;
 }
@@ -372,8 +416,8 @@ static int analyse_recording(struct ptf_profile *profile,
 
 	if (!ops)
 		return ptf_error_set(err, PTF_EINVAL, "unknown engine '%s'", name);
-	rc = ptf_recording_init(
-	        &a.recording, options->input, options->symfs, profile->functions, err);
+	rc = ptf_recording_init(&a.recording, options->input, options->symfs, &options->slice,
+	        profile->functions, err);
 	if (rc < 0)
 		return rc;
 	rc = analyse(&a, ops, err);

@@ -25,8 +25,10 @@ struct ptf_profile_window {
 };
 
 struct ptf_profile_decode {
-	const char *engine;                               /* "libipt", "perf-script" */
-	uint64_t aux_bytes, instructions, calls, returns; /* raw counts, before any stack rule */
+	const char *engine;    /* "libipt", "perf-script" */
+	uint64_t aux_bytes;    /* decoded */
+	uint64_t stream_bytes; /* of all streams chosen: more than aux_bytes when a slice is */
+	uint64_t instructions, calls, returns; /* raw counts, before any stack rule */
 	uint64_t psbs, overflows, errors;
 	uint64_t lost_ns, lost_bytes;
 	double seconds; /* wall-clock time that decoding took */

@@ -91,6 +91,9 @@ static int begin_life(struct ptf_thread_set *set, size_t index)
 		return 0;
 	set->used[index] = true;
 	rc = ptf_stitch_init(&set->stitches[index], set->timed ? &lives[index] : NULL, &set->rules);
+	set->stitches[index].from_ns = set->from_ns;
+	if (set->plan)
+		set->stitches[index].since_ns = ptf_slice_plan_since(set->plan, lives[index].tid);
 	if (rc == 0 && set->known)
 		set->stitches[index].marks = ptf_known_stacks_marks(set->known, index);
 	return rc;
@@ -159,6 +162,7 @@ static int finish_life(struct ptf_thread_set *set, struct ptf_profile *profile, 
 	thread->process_comm = ptf_arena_strdup(&profile->arena, process_comm(lives, n, life));
 	if (!thread->comm || !thread->process_comm)
 		return no_memory(err);
+	ptf_call_tree_prune(&set->stitches[index].tree);
 	move_tree(&thread->tree, &set->stitches[index].tree);
 	sum_states(thread);
 	return 0;

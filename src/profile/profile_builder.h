@@ -7,6 +7,7 @@
 
 #include "profile/known_stacks.h"
 #include "profile/profile.h"
+#include "profile/slice_plan.h"
 #include "profile/thread_filter.h"
 #include "sched/thread_timeline.h"
 #include "stack/stitch.h"
@@ -15,6 +16,8 @@
 struct ptf_thread_set {
 	const struct ptf_timelines *timelines; /* borrowed, frozen */
 	struct ptf_known_stacks *known;        /* borrowed, frozen; NULL: nothing is known */
+	const struct ptf_slice_plan *plan;     /* borrowed; NULL: all is decoded */
+	uint64_t from_ns;                      /* what happens before does not count */
 	struct ptf_stitch *stitches; /* owned, by index of the life; tree.nodes.. zeroed: unused */
 	bool *used;                  /* owned: the stitch was initialised */
 	size_t n;

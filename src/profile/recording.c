@@ -415,8 +415,8 @@ static bool release_before(const char *release, int major, int minor)
 	       (x < major || (x == major && y < minor));
 }
 
-static int prepare(struct ptf_recording *recording, const char *path, struct aux_breaks *breaks,
-        struct ptf_error *err)
+static int prepare(struct ptf_recording *recording, const char *path,
+        const struct ptf_time_slice *slice, struct aux_breaks *breaks, struct ptf_error *err)
 {
 	const struct ptf_perf_info *info = ptf_perf_reader_info(recording->reader);
 	size_t n_chunks;
@@ -442,8 +442,11 @@ static int prepare(struct ptf_recording *recording, const char *path, struct aux
 	if (rc < 0)
 		return rc;
 	find_window(recording);
-	rc = ptf_timelines_freeze(
-	        recording->timelines, recording->start_ns, recording->end_ns, err);
+	rc = ptf_time_slice_clip(slice, recording->timed, &recording->start_ns, &recording->end_ns,
+	        &recording->slice, err);
+	if (rc == 0)
+		rc = ptf_timelines_freeze(
+		        recording->timelines, recording->start_ns, recording->end_ns, err);
 	set_jit_clock(recording, info);
 	if (rc == 0)
 		rc = ptf_code_images_freeze(recording->images, err);
@@ -457,7 +460,8 @@ static int prepare(struct ptf_recording *recording, const char *path, struct aux
 }
 
 int ptf_recording_init(struct ptf_recording *recording, const char *path, const char *symfs,
-        struct ptf_function_table *functions, struct ptf_error *err)
+        const struct ptf_time_slice *slice, struct ptf_function_table *functions,
+        struct ptf_error *err)
 {
 	struct ptf_code_images_options options = {.symfs = symfs};
 	struct aux_breaks breaks = {0};
@@ -472,7 +476,7 @@ int ptf_recording_init(struct ptf_recording *recording, const char *path, const 
 	else
 		rc = ptf_perf_reader_create(&recording->reader, path, err);
 	if (rc == 0)
-		rc = prepare(recording, path, &breaks, err);
+		rc = prepare(recording, path, slice, &breaks, err);
 	ptf_vec_release(&breaks);
 	if (rc < 0)
 		ptf_recording_release(recording);

@@ -18,6 +18,7 @@
 #include "profile/known_stacks.h"
 #include "pt/flow_engine.h"
 #include "pt/run_span.h"
+#include "profile/time_slice.h"
 #include "sched/thread_timeline.h"
 
 struct ptf_recording {
@@ -41,11 +42,14 @@ struct ptf_recording {
 	uint64_t lost_records;     /* by LOST and LOST_SAMPLES */
 	uint64_t truncated;        /* AUX records with PTF_AUX_FLAG_TRUNCATED */
 	uint64_t itrace_errors;    /* AUXTRACE_ERROR records */
+
+	struct ptf_slice_bounds slice; /* what of the trace counts; the window is clipped */
 };
 
 /* functions: borrowed, must outlive the recording. Errors as ptf_analysis_run. */
 int ptf_recording_init(struct ptf_recording *recording, const char *path, const char *symfs,
-        struct ptf_function_table *functions, struct ptf_error *err);
+        const struct ptf_time_slice *slice, struct ptf_function_table *functions,
+        struct ptf_error *err);
 void ptf_recording_release(struct ptf_recording *recording);
 
 #endif

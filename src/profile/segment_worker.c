@@ -19,6 +19,7 @@ int ptf_segment_worker_init(struct ptf_segment_worker *worker,
 	*worker = (struct ptf_segment_worker){.recording = recording, .ops = ops};
 	worker->engine = ops->create(shared);
 	ptf_fragment_builder_init(&worker->builder, &worker->rules);
+	worker->builder.from_ns = recording->slice.from_ns;
 	return worker->engine ? 0 : -PTF_ENOMEM;
 }
 
@@ -69,19 +70,50 @@ static int begin_fragment(struct ptf_segment_worker *worker, const struct ptf_fl
 	return rc;
 }
 
+/* Adds an item of the thread that runs to its fragment, if that is wanted. */
+static int add_item(
+        struct ptf_segment_worker *worker, const struct ptf_flow_item *item, uint64_t now_ns)
+{
+	bool muted = now_ns < worker->recording->slice.from_ns;
+
+	if (!muted)
+		ptf_slice_counts_item(&worker->slice, item);
+	if (!worker->builder.fragment)
+		return 0;
+	worker->builder.stack.muted = muted;
+	return ptf_fragment_builder_add(&worker->builder, item);
+}
+
+/* What is left of the segment lies behind the slice. A fragment without items still says when the
+ * gap before it ends. */
+static void end_slice(struct ptf_segment_worker *worker, uint64_t now_ns)
+{
+	struct ptf_fragment *fragment = worker->builder.fragment;
+
+	if (fragment && fragment->start_ns == PTF_NO_TIME)
+		fragment->start_ns = now_ns;
+}
+
+/* An item without a time of its own has that of the item before it, or of the segment. */
 static int replay(struct ptf_segment_worker *worker, struct ptf_segment_result *result,
         const struct ptf_aux_segment *segment, uint64_t order)
 {
 	const struct ptf_flow_item *item;
+	uint64_t now_ns = segment->start_ns;
 	int rc;
 
 	while ((rc = worker->ops->next(worker->engine, &item)) == 0) {
+		if (item->time_ns != PTF_NO_TIME)
+			now_ns = item->time_ns;
 		if (item->kind == PTF_FLOW_THREAD) {
 			rc = end_fragment(worker, result, order, segment->gap_before);
 			if (rc == 0)
 				rc = begin_fragment(worker, item);
-		} else if (worker->builder.fragment) {
-			rc = ptf_fragment_builder_add(&worker->builder, item);
+		} else if (now_ns >= worker->recording->slice.to_ns) {
+			end_slice(worker, now_ns);
+			break;
+		} else {
+			rc = add_item(worker, item, now_ns);
 		}
 		if (rc < 0)
 			return rc;

@@ -24,7 +24,9 @@ struct ptf_segment_worker {
 	struct ptf_fragment_builder builder;
 	struct ptf_stack_rule_counts rules;
 	struct ptf_scratch scratch;
-	struct ptf_run_spans spans; /* of the segment in hand, when they had to be changed */
+	struct ptf_run_spans spans;    /* of the segment in hand, when they had to be changed */
+	struct ptf_slice_counts slice; /* of the items in the slice; the engine's are of whole
+	                                * segments */
 	const struct ptf_thread_filter *filter; /* borrowed: whose fragments are wanted */
 };
 

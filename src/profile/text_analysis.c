@@ -18,6 +18,10 @@ struct text_analysis {
 	const struct ptf_analysis_options *options;
 	struct ptf_timelines *timelines;
 	struct ptf_thread_filter filter;
+	struct ptf_slice_bounds slice;
+	uint64_t start_ns, end_ns;      /* the window, or the slice of it */
+	uint64_t now_ns;                /* of the last line with a time */
+	struct ptf_slice_counts sliced; /* of the lines in the slice */
 	struct ptf_thread_set threads;
 	struct ptf_perf_script_counts counts;
 };
@@ -75,11 +79,19 @@ static int replay_item(
 	struct ptf_stitch *stitch;
 	int rc;
 
+	if (item->item.time_ns != PTF_NO_TIME)
+		a->now_ns = item->item.time_ns;
+	if (a->now_ns >= a->slice.to_ns)
+		return 0;
+	if (a->now_ns >= a->slice.from_ns)
+		ptf_slice_counts_item(&a->sliced, &item->item);
 	if (item->tid <= 0 || !ptf_thread_filter_passes_tid(&a->filter, item->tid))
 		return 0;
 	stitch = ptf_thread_set_at(&a->threads, item->tid, item->item.time_ns, &rc);
-	if (stitch)
+	if (stitch) {
+		stitch->stack.muted = a->now_ns < a->slice.from_ns;
 		rc = ptf_stitch_item(stitch, &item->item);
+	}
 	return rc < 0 ? ptf_error_set(err, PTF_ENOMEM, "out of memory") : 0;
 }
 
@@ -89,13 +101,13 @@ static void fill_profile(struct text_analysis *a)
 	const struct ptf_perf_script_counts *counts = &a->counts;
 
 	a->profile->window.timed = counts->has_time;
-	a->profile->window.start_ns = counts->first_ns;
-	a->profile->window.end_ns = counts->last_ns;
+	a->profile->window.start_ns = a->start_ns;
+	a->profile->window.end_ns = a->end_ns;
 	decode->engine = "perf-script";
-	decode->calls = counts->calls;
-	decode->returns = counts->returns;
-	decode->overflows = counts->overflows;
-	decode->errors = counts->errors - counts->overflows;
+	decode->calls = a->sliced.calls;
+	decode->returns = a->sliced.returns;
+	decode->overflows = a->sliced.overflows;
+	decode->errors = a->sliced.errors;
 	for (size_t i = 0; i < a->profile->n_threads; i++)
 		decode->lost_ns += a->profile->threads[i].states[PTF_STATE_LOST];
 	if (counts->unreadable)
@@ -134,8 +146,13 @@ static int analyse(struct text_analysis *a, struct ptf_error *err)
 		        "%s: no branch with flags and target in this text: print it with "
 		        "`perf script --itrace=cr -F +flags,+addr'",
 		        a->options->input);
+	a->start_ns = a->counts.first_ns;
+	a->end_ns = a->counts.last_ns;
 	if (rc == 0)
-		rc = ptf_timelines_freeze(a->timelines, a->counts.first_ns, a->counts.last_ns, err);
+		rc = ptf_time_slice_clip(&a->options->slice, a->counts.has_time, &a->start_ns,
+		        &a->end_ns, &a->slice, err);
+	if (rc == 0)
+		rc = ptf_timelines_freeze(a->timelines, a->start_ns, a->end_ns, err);
 	if (rc == 0)
 		rc = ptf_thread_filter_init(
 		        &a->filter, a->options->tid, a->options->comm, a->timelines, err);

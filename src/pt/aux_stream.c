@@ -217,6 +217,7 @@ static int add_segment(struct ptf_aux_streams *streams, uint32_t index, const st
 	copy_bytes(stream, mark->aux_offset, left, bytes);
 	ptf_psb_plus_read(&plus, streams->clock, bytes, left);
 	segment.start_ns = plus.ns;
+	segment.lit = plus.ip != PTF_NO_IP && !plus.stale_fup;
 	if (next >= end) {
 		segment.size = segment.next_psb = end - mark->aux_offset;
 	} else {

@@ -26,6 +26,7 @@ struct ptf_aux_segment {
 	uint64_t next_psb;   /* bytes from its PSB to the next one, == size when there is none */
 	uint64_t size;       /* bytes, the next PSB+ included */
 	bool gap_before;     /* data is missing between the segment before and this one */
+	bool lit;            /* it begins with tracing on */
 	uint64_t start_ns;   /* perf clock of its PSB+, PTF_NO_TIME: not timed */
 };
 

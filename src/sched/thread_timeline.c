@@ -15,6 +15,7 @@ enum source { SOURCE_SWITCH, SOURCE_TRACEPOINT };
 /* A thread's life while records come in. */
 struct life {
 	struct ptf_thread_timeline t;
+	uint64_t born_ns; /* start, not clipped to the window; valid when frozen */
 	PTF_VEC(struct ptf_off_span) spans;
 	uint64_t out_ns;     /* switched out since; valid when out */
 	uint64_t woken_ns;   /* runnable again since, NOT_WOKEN: not while out */
@@ -517,6 +518,7 @@ static int freeze_life(struct ptf_timelines *timelines, struct life *life, uint6
 
 	if (idle)
 		was_off(timelines, life, SOURCE_SWITCH);
+	life->born_ns = t->start_ns;
 	t->start_ns = clamp(t->start_ns, start_ns, end_ns);
 	t->end_ns = clamp(t->end_ns, t->start_ns, end_ns);
 	if (life->out && close_span(life, UINT64_MAX, err) < 0)
@@ -615,7 +617,7 @@ const struct ptf_thread_timeline *ptf_timelines_find(
 	if (!at)
 		return NULL;
 	i = (size_t)*at;
-	while (timelines->lives.v[i].earlier && time_ns < timelines->frozen[i].start_ns)
+	while (timelines->lives.v[i].earlier && time_ns < timelines->lives.v[i].born_ns)
 		i = timelines->lives.v[i].earlier - 1;
 	if (time_ns == UINT64_MAX) {
 		while (timelines->lives.v[i].earlier)

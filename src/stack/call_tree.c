@@ -115,6 +115,37 @@ bool ptf_call_tree_merge(
 	return true;
 }
 
+static bool is_blank(const struct ptf_call_node *node)
+{
+	return !node->calls && !node->partial_calls && !node->insns && !node->on_ns &&
+	       !node->other_ns && !node->times && !node->children;
+}
+
+/* Depth first without recursion: a node's children are taken out when it is entered, and each is
+ * put back, if it is worth it, when it is left. */
+void ptf_call_tree_prune(struct ptf_call_tree *tree)
+{
+	struct ptf_call_node *node = &tree->root, *todo = node->children;
+
+	node->children = NULL;
+	while (todo || node != &tree->root) {
+		if (todo) {
+			node = todo;
+			todo = node->children;
+			node->children = NULL;
+			continue;
+		}
+		todo = node->sibling;
+		if (is_blank(node)) {
+			tree->nodes--;
+		} else {
+			node->sibling = node->parent->children;
+			node->parent->children = node;
+		}
+		node = node->parent;
+	}
+}
+
 const struct ptf_call_node *ptf_call_node_next(
         const struct ptf_call_node *top, const struct ptf_call_node *node, unsigned *up)
 {

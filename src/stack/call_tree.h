@@ -69,6 +69,9 @@ static inline uint64_t ptf_call_node_time(const struct ptf_call_node *node, unsi
 /* ns at this node by enum ptf_time_state. */
 void ptf_call_node_states(const struct ptf_call_node *node, uint64_t states[PTF_STATES]);
 
+/* Takes out nodes with nothing counted or booked in and below them. */
+void ptf_call_tree_prune(struct ptf_call_tree *tree);
+
 /* Adds everything below and in `source` (a node of another tree) to `node`; false: no memory. */
 bool ptf_call_tree_merge(
         struct ptf_call_tree *tree, struct ptf_call_node *node, const struct ptf_call_node *source);

@@ -93,13 +93,14 @@ int ptf_fragment_builder_begin(struct ptf_fragment_builder *builder, int32_t pid
 	return new_piece(builder, NULL);
 }
 
-static void note_start(struct ptf_fragment *fragment, const struct ptf_flow_item *item)
+static void note_start(struct ptf_fragment *fragment, const struct ptf_flow_item *item, bool muted)
 {
 	if (fragment->start_ns == PTF_NO_TIME)
 		fragment->start_ns = item->time_ns;
 	if (item->kind == PTF_FLOW_SYNC && fragment->pieces.n == 1 && !fragment->has_sync) {
 		fragment->has_sync = true;
 		fragment->sync = *item;
+		fragment->sync_muted = muted;
 		fragment->pieces.v[0].root->function = item->to_function;
 	}
 }
@@ -113,6 +114,7 @@ static int defer(struct ptf_fragment_builder *builder, const struct ptf_flow_ite
 		return -PTF_ENOMEM;
 	fragment->pieces.v[fragment->pieces.n - 1].item = *item;
 	fragment->pieces.v[fragment->pieces.n - 1].has_item = true;
+	fragment->pieces.v[fragment->pieces.n - 1].muted = builder->stack.muted;
 	if (new_piece(builder, item->to_function) < 0)
 		return -PTF_ENOMEM;
 	ptf_shadow_stack_assume(&builder->stack, item);
@@ -135,8 +137,9 @@ static int add(struct ptf_fragment_builder *builder, const struct ptf_flow_item 
 		rc = ptf_shadow_stack_advance(&builder->stack, item->time_ns);
 	if (rc < 0)
 		return rc;
-	note_start(builder->fragment, item);
-	ptf_shadow_stack_top(&builder->stack)->insns += item->insns;
+	note_start(builder->fragment, item, builder->stack.muted);
+	if (!builder->stack.muted)
+		ptf_shadow_stack_top(&builder->stack)->insns += item->insns;
 	rc = ptf_shadow_stack_apply(&builder->stack, item);
 	return rc == 1 ? defer(builder, item) : rc;
 }
@@ -146,6 +149,7 @@ static int pass_marks(struct ptf_fragment_builder *builder, uint64_t time_ns)
 {
 	const struct ptf_stack_marks *marks = builder->marks;
 	uint64_t start_ns = builder->fragment->start_ns;
+	bool muted = builder->stack.muted;
 	int rc = 0;
 
 	if (start_ns == PTF_NO_TIME || time_ns == PTF_NO_TIME)
@@ -160,9 +164,11 @@ static int pass_marks(struct ptf_fragment_builder *builder, uint64_t time_ns)
 
 		if (item.time_ns > time_ns)
 			break;
+		builder->stack.muted = item.time_ns < builder->from_ns;
 		if (item.time_ns > start_ns)
 			rc = add(builder, &item);
 	}
+	builder->stack.muted = muted;
 	return rc;
 }
 

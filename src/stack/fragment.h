@@ -28,6 +28,7 @@ struct ptf_piece {
 	uint64_t now_ns;                /* booked up to here, PTF_NO_TIME: nothing */
 	struct ptf_flow_item item;      /* to be applied behind it, when has_item */
 	bool has_item;
+	bool muted; /* the item does not count (ptf_shadow_stack.muted) */
 };
 
 struct ptf_fragment {
@@ -37,6 +38,7 @@ struct ptf_fragment {
 	bool gap_before;           /* AUX data is missing before it */
 	bool has_sync;             /* `sync` is its first item */
 	struct ptf_flow_item sync; /* where it begins */
+	bool sync_muted;           /* it does not count */
 	struct ptf_call_tree tree; /* owns the nodes of all pieces */
 	PTF_VEC(struct ptf_piece) pieces;
 };
@@ -49,6 +51,7 @@ struct ptf_fragment_builder {
 	struct ptf_fragment *fragment;       /* being built, NULL: none */
 	const struct ptf_stack_marks *marks; /* borrowed: of the thread's life, NULL: none */
 	size_t next_mark;                    /* the first one that is not passed */
+	uint64_t from_ns;                    /* earlier marks do not count; 0: all do */
 	struct ptf_stack_rule_counts *rules; /* borrowed */
 };
 
@@ -61,7 +64,7 @@ void ptf_fragment_builder_release(struct ptf_fragment_builder *builder);
 int ptf_fragment_builder_begin(struct ptf_fragment_builder *builder, int32_t pid, int32_t tid,
         const struct ptf_thread_timeline *timeline);
 
-/* Adds an item. 0 or -PTF_ENOMEM. */
+/* Adds an item, which counts unless builder->stack.muted is set. 0 or -PTF_ENOMEM. */
 int ptf_fragment_builder_add(
         struct ptf_fragment_builder *builder, const struct ptf_flow_item *item);
 

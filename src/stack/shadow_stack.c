@@ -35,7 +35,7 @@ void ptf_shadow_stack_rebase(struct ptf_shadow_stack *stack, struct ptf_call_nod
 
 void ptf_shadow_stack_fired(struct ptf_shadow_stack *stack, enum ptf_stack_rule rule)
 {
-	stack->rules->fired[rule]++;
+	stack->rules->fired[rule] += !stack->muted;
 }
 
 /* ---- time ---- */
@@ -149,13 +149,15 @@ int ptf_shadow_stack_enter(struct ptf_shadow_stack *stack, const struct ptf_func
 	        .called = jump ? NULL : function,
 	        .entry_ns = time_ns,
 	        .before = stack->booked,
-	        .entered = true};
+	        .entered = !stack->muted};
 	struct ptf_call_node *node;
 
 	if (function->role == PTF_ROLE_RETURNS_TWICE)
 		ptf_shadow_stack_note_label(stack, ret);
 	if (!ptf_shadow_stack_push(stack, frame))
 		return -PTF_ENOMEM;
+	if (stack->muted)
+		return 0;
 	node = ptf_shadow_stack_top(stack);
 	node->calls++;
 	node->jump_calls += jump;
@@ -178,7 +180,7 @@ int ptf_shadow_stack_book_exit(
 {
 	struct ptf_time_parts call;
 
-	if (frame->inside)
+	if (frame->inside || stack->muted)
 		return 0;
 	if (!frame->entered || !seen) {
 		frame->node->partial_calls++;
@@ -286,8 +288,11 @@ int ptf_shadow_stack_new_base(struct ptf_shadow_stack *stack)
 int ptf_shadow_stack_count(
         struct ptf_shadow_stack *stack, const struct ptf_function *function, bool inside)
 {
-	struct ptf_call_node *node = callee_node(stack, function, inside);
+	struct ptf_call_node *node;
 
+	if (stack->muted)
+		return 0;
+	node = callee_node(stack, function, inside);
 	if (!node)
 		return -PTF_ENOMEM;
 	node->calls++;

@@ -86,6 +86,8 @@ struct ptf_shadow_stack {
 	struct ptf_ip_range resume; /* where tracing should go on after OFF */
 	bool execs;                 /* whole stacks: what runs next is a new program */
 	bool untraced_call;         /* tracing stopped at a call in an earlier segment */
+	bool muted;                 /* frames come and go, but nothing is counted: calls,
+	                             * durations, rules; frames that come now are partial later */
 	uint64_t now_ns;            /* booked up to here; PTF_NO_TIME: nothing yet */
 	uint64_t from_ns; /* booked from here on since the last rebase, PTF_NO_TIME: nothing */
 	struct ptf_time_parts booked;             /* since the last rebase, all of it */

@@ -61,6 +61,12 @@ static int apply_mark(struct ptf_stitch *stitch, size_t index)
 	if (index < stitch->next_mark)
 		return 0;
 	stitch->next_mark = index + 1;
+	if (mark->time_ns < stitch->since_ns) {
+		if (known)
+			known->parent = NULL;
+		return 0;
+	}
+	stitch->stack.muted = mark->time_ns < stitch->from_ns;
 	if (mark->execs) {
 		stitch->stack.execs = true;
 		return 0;
@@ -193,6 +199,7 @@ static int add_piece(struct ptf_stitch *stitch, struct ptf_piece *piece)
 		stack->now_ns = piece->now_ns;
 		stack->off_cursor = ptf_thread_timeline_off_after(stack->thread, stack->now_ns);
 	}
+	stack->muted = piece->muted;
 	return piece->has_item ? apply(stitch, &piece->item) : 0;
 }
 
@@ -207,6 +214,7 @@ int ptf_stitch_add(struct ptf_stitch *stitch, struct ptf_fragment *fragment)
 		stitch->stack.resume = PTF_NO_RANGE;
 	}
 	stitch->started = true;
+	stitch->stack.muted = fragment->sync_muted;
 	if (fragment->has_sync)
 		rc = apply(stitch, &fragment->sync);
 	for (size_t i = 0; i < fragment->pieces.n && rc == 0; i++)
@@ -216,7 +224,8 @@ int ptf_stitch_add(struct ptf_stitch *stitch, struct ptf_fragment *fragment)
 
 int ptf_stitch_item(struct ptf_stitch *stitch, const struct ptf_flow_item *item)
 {
-	ptf_shadow_stack_top(&stitch->stack)->insns += item->insns;
+	if (!stitch->stack.muted)
+		ptf_shadow_stack_top(&stitch->stack)->insns += item->insns;
 	stitch->started = true;
 	return apply(stitch, item);
 }
@@ -245,6 +254,8 @@ int ptf_stitch_finish(struct ptf_stitch *stitch)
 	rc = apply_marks(stitch, PTF_NO_TIME);
 	if (rc == 0 && stack->thread)
 		rc = ptf_shadow_stack_advance(stack, stack->thread->end_ns);
+	/* A life that was over before the slice began leaves nothing in it. */
+	stack->muted &= stack->thread && stack->thread->start_ns == stack->thread->end_ns;
 	if (rc == 0)
 		rc = ptf_shadow_stack_close(stack, false);
 	for (struct ptf_call_node *base = stack->base; base && rc == 0; base = base->sibling) {

@@ -16,10 +16,12 @@ struct ptf_stitch {
 	struct ptf_thread_timeline idle; /* of a thread that did not run */
 	const struct ptf_stack_marks *marks; /* borrowed, NULL: none */
 	size_t next_mark;                    /* the first one that is not applied */
+	uint64_t from_ns;                    /* what happens before does not count; 0: all counts */
+	uint64_t since_ns; /* marks from before are out of date: not all was decoded since */
 };
 
-/* Set stitch->marks then, if there are any. Borrowed: timeline (NULL: untimed), rules. 0 or
- * -PTF_ENOMEM. */
+/* Set marks, from_ns and since_ns then, if there are any. Borrowed: timeline (NULL: untimed),
+ * rules. 0 or -PTF_ENOMEM. */
 int ptf_stitch_init(struct ptf_stitch *stitch, const struct ptf_thread_timeline *timeline,
         struct ptf_stack_rule_counts *rules);
 void ptf_stitch_release(struct ptf_stitch *stitch);
@@ -28,7 +30,8 @@ void ptf_stitch_release(struct ptf_stitch *stitch);
  * or -PTF_ENOMEM. */
 int ptf_stitch_add(struct ptf_stitch *stitch, struct ptf_fragment *fragment);
 
-/* Adds a single item, for input that is not cut into segments. 0 or -PTF_ENOMEM. */
+/* Adds a single item, for input that is not cut into segments; it counts unless
+ * stitch->stack.muted is set. 0 or -PTF_ENOMEM. */
 int ptf_stitch_item(struct ptf_stitch *stitch, const struct ptf_flow_item *item);
 
 /* Books the rest of the life and ends open frames; stitch->tree is complete. */

@@ -192,6 +192,32 @@ static void test_a_million_frames(void **state)
 	ptf_call_tree_release(&copy);
 }
 
+static void test_prune(void **state)
+{
+	struct ptf_call_tree tree;
+	struct ptf_call_node *blank, *kept, *leaf;
+
+	ptf_call_tree_init(&tree);
+	blank = ptf_call_tree_child(&tree, &tree.root, script_function("a"));
+	for (unsigned i = 2; i < 100000; i++)
+		blank = ptf_call_tree_child(&tree, blank, script_function(i % 2 ? "a" : "b"));
+	kept = ptf_call_tree_child(&tree, &tree.root, script_function("b"));
+	leaf = ptf_call_tree_child(&tree, kept, script_function("a"));
+	leaf->partial_calls = 1;
+	assert_non_null(ptf_call_tree_child(&tree, kept, script_function("c")));
+	assert_non_null(ptf_call_tree_child(&tree, leaf, script_function("c")));
+	ptf_call_tree_prune(&tree);
+	assert_int_equal(tree.nodes, 2);
+	assert_ptr_equal(tree.root.children, kept);
+	assert_null(kept->sibling);
+	assert_ptr_equal(kept->children, leaf);
+	assert_null(leaf->sibling);
+	assert_null(leaf->children);
+	ptf_call_tree_prune(&tree);
+	assert_int_equal(tree.nodes, 2);
+	ptf_call_tree_release(&tree);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +226,7 @@ int main(void)
 	        cmocka_unit_test(test_off_classes),
 	        cmocka_unit_test(test_merge),
 	        cmocka_unit_test(test_walk),
+	        cmocka_unit_test(test_prune),
 	        cmocka_unit_test(test_a_million_frames),
 	};
 

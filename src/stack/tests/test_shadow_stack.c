@@ -286,6 +286,105 @@ static void test_without_items(void **state)
 	release(&w);
 }
 
+/* What two slices of a script count, or the whole. */
+struct slice_sums {
+	uint64_t calls, jump_calls, insns, timed_calls;
+	uint64_t fired;
+	uint64_t states[PTF_STATES];
+};
+
+static void add_slice(struct slice_sums *sums, const struct whole *w)
+{
+	const struct ptf_call_node *node = &w->stitch.tree.root;
+	uint64_t states[PTF_STATES];
+	unsigned up;
+
+	for (; node; node = ptf_call_node_next(&w->stitch.tree.root, node, &up)) {
+		sums->calls += node->calls;
+		sums->jump_calls += node->jump_calls;
+		sums->insns += node->insns;
+		sums->timed_calls += ptf_call_node_timed_calls(node);
+		ptf_call_node_states(node, states);
+		for (unsigned i = 0; i < PTF_STATES; i++)
+			sums->states[i] += states[i];
+	}
+	for (unsigned i = 0; i < PTF_RULES; i++)
+		sums->fired += w->rules.fired[i];
+}
+
+/* The items first..end-1 of a script count, those before are muted; the life is clipped. */
+static void add_items(struct slice_sums *sums, const struct script_case *c, size_t first,
+        size_t end, const struct ptf_off_span *span)
+{
+	struct whole w = {0};
+
+	c->write(&w.script);
+	w.life = script_life(&w.script);
+	w.life.off = span;
+	w.life.n_off = 1;
+	if (first)
+		w.life.start_ns = w.script.items[first].time_ns;
+	if (end < w.script.n)
+		w.life.end_ns = w.script.items[end].time_ns;
+	assert_int_equal(ptf_stitch_init(&w.stitch, &w.life, &w.rules), 0);
+	for (size_t i = 0; i < end && i < w.script.n; i++) {
+		w.stitch.stack.muted = i < first;
+		assert_int_equal(ptf_stitch_item(&w.stitch, &w.script.items[i]), 0);
+	}
+	assert_int_equal(ptf_stitch_finish(&w.stitch), 0);
+	add_slice(sums, &w);
+	release(&w);
+}
+
+/* Wherever a script is cut in two slices, they add up to the whole; a call that crosses the cut is
+ * timed in neither. */
+static void test_slices_add_up(void **state)
+{
+	const struct ptf_off_span span = {1013, 1024, PTF_OFF_BLOCKED};
+
+	for (size_t i = 0; i < script_case_count; i++) {
+		struct slice_sums whole = {0};
+		struct script script = {0};
+
+		script_cases[i].write(&script);
+		add_items(&whole, &script_cases[i], 0, SCRIPT_ITEMS, &span);
+		for (size_t cut = 1; cut < script.n; cut++) {
+			struct slice_sums sums = {0};
+
+			add_items(&sums, &script_cases[i], 0, cut, &span);
+			add_items(&sums, &script_cases[i], cut, SCRIPT_ITEMS, &span);
+			assert_true(sums.timed_calls <= whole.timed_calls);
+			sums.timed_calls = whole.timed_calls;
+			assert_memory_equal(&sums, &whole, sizeof(sums));
+		}
+	}
+}
+
+/* main calls a, then the slice begins: a is a partial frame there and no call of it. */
+static void test_frames_from_before_the_slice(void **state)
+{
+	struct whole w = {0};
+	struct ptf_call_node *node;
+
+	case_named("nested calls")->write(&w.script);
+	w.life = script_life(&w.script);
+	assert_int_equal(ptf_stitch_init(&w.stitch, &w.life, &w.rules), 0);
+	for (size_t i = 0; i < w.script.n; i++) {
+		w.stitch.stack.muted = i < 2;
+		assert_int_equal(ptf_stitch_item(&w.stitch, &w.script.items[i]), 0);
+	}
+	assert_int_equal(ptf_stitch_finish(&w.stitch), 0);
+	node = w.stitch.tree.root.children->children;
+	assert_ptr_equal(node->function, script_function("a"));
+	assert_int_equal(node->calls, 0);
+	assert_int_equal(node->partial_calls, 1);
+	assert_null(node->times);
+	node = node->children;
+	assert_ptr_equal(node->function, script_function("b"));
+	assert_true(node->calls > 0 && node->partial_calls == 0);
+	release(&w);
+}
+
 /* Coroutines that nobody goes on with must not pile up. */
 static void test_parked_stacks_are_bounded(void **state)
 {
@@ -320,6 +419,8 @@ int main(void)
 	        cmocka_unit_test(test_window_clips),
 	        cmocka_unit_test(test_off_time_has_place_and_reason),
 	        cmocka_unit_test(test_without_items),
+	        cmocka_unit_test(test_slices_add_up),
+	        cmocka_unit_test(test_frames_from_before_the_slice),
 	        cmocka_unit_test(test_parked_stacks_are_bounded),
 	};
 
