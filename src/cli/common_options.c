@@ -22,7 +22,7 @@ static const struct argp_option option_list[] = {
         {"time", OPT_TIME, "A,B", 0,
                 "Only from second A to second B of the recording; either may be left out", 0},
         {"symfs", OPT_SYMFS, "DIR", 0, "Look for the recorded programs and libraries below DIR", 0},
-        {"engine", OPT_ENGINE, "NAME", 0, "Decoder: libipt", 0},
+        {"engine", OPT_ENGINE, "NAME", 0, "Decoder: fast, libipt", 0},
         {"jobs", 'j', "N", 0, "Threads that decode (one for each CPU)", 0},
         {"stats", OPT_STATS, NULL, 0, "Print counts of records, losses and stack rules on stderr",
                 0},

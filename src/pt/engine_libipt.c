@@ -230,6 +230,7 @@ static uint64_t decoder_offset(const struct ptf_flow_engine *e)
 /* The decoder cannot go on in this segment. */
 static int give_up(struct ptf_flow_engine *e, int code, uint64_t ip)
 {
+	scan_to_event(e, decoder_offset(e));
 	return ptf_flow_teller_give_up(&e->teller, -code, ip, decoder_offset(e));
 }
 

@@ -53,5 +53,12 @@ bool ptf_engine_counts_no_code(
 
 const struct ptf_flow_engine_ops *ptf_flow_engine_find(const char *name)
 {
-	return strcmp(name, ptf_engine_libipt.name) == 0 ? &ptf_engine_libipt : NULL;
+	static const struct ptf_flow_engine_ops *const engines[] = {
+	        &ptf_engine_fast, &ptf_engine_libipt};
+
+	for (size_t i = 0; i < sizeof(engines) / sizeof(engines[0]); i++) {
+		if (strcmp(name, engines[i]->name) == 0)
+			return engines[i];
+	}
+	return NULL;
 }

@@ -86,6 +86,7 @@ struct ptf_flow_engine_ops {
 	const struct ptf_engine_counts *(*counts)(const struct ptf_flow_engine *engine);
 };
 
+extern const struct ptf_flow_engine_ops ptf_engine_fast;
 extern const struct ptf_flow_engine_ops ptf_engine_libipt;
 
 /* The engine of that name, NULL when there is none. */

@@ -32,7 +32,7 @@ enum ptf_flow_kind {
 	                    call */
 	PTF_FLOW_THREAD, /* what follows belongs to thread `code` of process `pid`; the first item
 	                    of a segment */
-	PTF_FLOW_MARK, /* no engine makes it: number `code` of the thread's stack marks is due */
+	PTF_FLOW_MARK,   /* no engine makes it: number `code` of the thread's stack marks is due */
 };
 
 enum ptf_flow_cause {

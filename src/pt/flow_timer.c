@@ -78,6 +78,13 @@ bool ptf_flow_timer_add(struct ptf_flow_timer *timer, struct ptf_flow_item item)
 	       ptf_vec_push(&timer->positions, timer->position);
 }
 
+void ptf_flow_timer_drop_last(struct ptf_flow_timer *timer)
+{
+	timer->item_position = timer->position - timer->items.v[timer->items.n - 1].insns;
+	timer->items.n--;
+	timer->positions.n--;
+}
+
 /* x * n / d with x * n in 128 bits only where that is needed: the division is 5 times slower. */
 static uint64_t scale(uint64_t x, uint64_t n, uint64_t d)
 {

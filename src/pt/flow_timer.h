@@ -47,6 +47,9 @@ static inline void ptf_flow_timer_retire(struct ptf_flow_timer *timer, uint64_t 
 /* Appends an item at the current position; its insns are filled in. False: out of memory. */
 bool ptf_flow_timer_add(struct ptf_flow_timer *timer, struct ptf_flow_item item);
 
+/* Takes the last item back, which was added at the current position and has no time yet. */
+void ptf_flow_timer_drop_last(struct ptf_flow_timer *timer);
+
 /* Time at a position (not behind the current one): items up to it get their times. */
 void ptf_flow_timer_anchor(struct ptf_flow_timer *timer, uint64_t position, uint64_t ns);
 

@@ -316,6 +316,12 @@ def engines():
     return ["libipt"] if "engine" in result.stderr else ["fast", "libipt"]
 
 
+def compare_engines(data, *symfs, timeout=600):
+    """Runs both engines over a recording; the result's status is 0 when all items are equal."""
+    program = os.path.join(BUILD_ROOT, "src/profile/compare_engines")
+    return run([program, data, *symfs], timeout=timeout, check=False)
+
+
 def report_folded(data, *options, timeout=300):
     """`ptflame report` as a list of ([comm, frame, ...], value)."""
     result = run([PTFLAME, "report", "-i", data, *options], timeout=timeout)

@@ -107,6 +107,9 @@ class Redis(Server):
         data, pid, most = self.record()
         report = lib.report_json(data)
         stacks = lib.report_folded(data)
+        with self.subTest("engines"):
+            result = lib.compare_engines(data)
+            self.assertEqual(result.returncode, 0, lib.describe(result))
         with self.subTest("accounting"):
             self.assertEqual(lib.identity_errors(report), [])
             length = report["window"]["end_ns"] - report["window"]["start_ns"]

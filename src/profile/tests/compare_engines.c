@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Compares every flow item of both engines on a recording: compare_engines [-v] FILE [SYMFS]. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "profile/recording.h"
+#include "pt/tests/engine_compare.h"
+
+static bool compare_segment(struct ptf_engine_pair *pair, struct ptf_recording *recording,
+        const struct ptf_aux_segment *segment, struct ptf_scratch *scratch)
+{
+	struct ptf_engine_input input = {.size = segment->size, .next_psb = segment->next_psb};
+	const char *report;
+	char name[64];
+
+	input.bytes = ptf_aux_segment_bytes(&recording->streams, segment, scratch);
+	input.spans = recording->spans[segment->stream].v;
+	input.n_spans = recording->spans[segment->stream].n;
+	snprintf(name, sizeof(name), "stream %u segment %u", segment->stream, segment->number);
+	if (ptf_engine_pair_compare(pair, &input, name, &report))
+		return true;
+	fputs(report, stdout);
+	return false;
+}
+
+int main(int argc, char **argv)
+{
+	struct ptf_function_table *functions = ptf_function_table_create();
+	struct ptf_recording recording;
+	struct ptf_scratch scratch = {0};
+	struct ptf_engine_pair pair;
+	struct ptf_error err;
+	const char *report;
+	size_t bad = 0;
+
+	if (argc < 2 || !functions)
+		return 2;
+	if (ptf_recording_init(&recording, argv[1], argc > 2 ? argv[2] : NULL, functions, &err) <
+	        0) {
+		printf("%s\n", err.msg);
+		return 1;
+	}
+	if (!ptf_engine_pair_init(&pair, &recording.engine))
+		return 1;
+	ptf_vec_foreach (segment, &recording.streams.segments) {
+		bad += !compare_segment(&pair, &recording, segment, &scratch);
+		if (bad >= 3)
+			break;
+	}
+	if (!bad && !ptf_engine_pair_counts_agree(&pair, &report)) {
+		fputs(report, stdout);
+		bad++;
+	}
+	printf("%zu segments, %" PRIu64 " items, %s\n", recording.streams.segments.n, pair.items,
+	        bad ? "different" : "equal");
+	ptf_engine_pair_release(&pair);
+	free(scratch.bytes);
+	ptf_recording_release(&recording);
+	ptf_function_table_destroy(functions);
+	return bad ? 1 : 0;
+}

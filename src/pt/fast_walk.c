@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <intel-pt.h>
+
+#include "pt/fast_engine.h"
+
+/* ---- transfers ---- */
+
+static struct ptf_code_block *block_at(struct ptf_flow_engine *e, uint64_t ip)
+{
+	return ptf_block_cache_at(
+	        &e->blocks, &e->t.lookup, ptf_flow_teller_code(&e->t), ip, e->mode);
+}
+
+int ptf_fast_go_to(struct ptf_flow_engine *e, uint64_t ip)
+{
+	e->at = block_at(e, ip);
+	e->prev = NULL;
+	return e->at ? 0 : -PTF_ENOMEM;
+}
+
+int ptf_fast_set_mode(struct ptf_flow_engine *e, enum ptf_exec_mode mode)
+{
+	if (mode == e->mode)
+		return 0;
+	e->mode = mode;
+	if (!e->at)
+		return 0;
+	e->at = block_at(e, e->at->ip);
+	return e->at ? 0 : -PTF_ENOMEM;
+}
+
+static struct ptf_transfer transfer_of(const struct ptf_code_block *b, bool by_tip)
+{
+	return (struct ptf_transfer){.insn_class = (enum ptf_insn_class)b->insn_class,
+	        .ip = b->end_ip,
+	        .by_tip = by_tip,
+	        .mode = (enum ptf_exec_mode)b->mode,
+	        .function = b->function};
+}
+
+void ptf_fast_reopen(struct ptf_flow_engine *e)
+{
+	if (!e->prev)
+		return;
+	if (e->prev_item)
+		ptf_flow_timer_drop_last(&e->t.timer);
+	e->t.transfer = transfer_of(e->prev, e->prev_by_tip);
+	e->prev = NULL;
+}
+
+int ptf_fast_give_up(struct ptf_flow_engine *e, int code, uint64_t ip, uint64_t offset)
+{
+	ptf_fast_reopen(e);
+	return ptf_flow_teller_give_up(&e->t, code, ip, offset);
+}
+
+/* What there is to tell of a direct transfer, kept with the blocks: *item is NULL for nothing. */
+static bool keep_item(struct ptf_flow_engine *e, const struct ptf_code_block *b, uint64_t to,
+        const struct ptf_flow_item **item)
+{
+	struct ptf_transfer transfer = transfer_of(b, false);
+	struct ptf_flow_item told, *kept;
+
+	*item = NULL;
+	if (!ptf_flow_teller_item(&e->t, &transfer, to, &told))
+		return true;
+	kept = ptf_arena_alloc(&e->blocks.arena, sizeof(*kept));
+	if (!kept)
+		return false;
+	*kept = told;
+	*item = kept;
+	return true;
+}
+
+static bool resolve_edge(struct ptf_flow_engine *e, struct ptf_code_block *b, unsigned which)
+{
+	struct ptf_block_edge *edge = &b->edges[which];
+	uint64_t ip = which == PTF_EDGE_NEXT ? b->next_ip : b->target;
+
+	/* Behind a call its return goes on: not by this transfer. */
+	if (which == PTF_EDGE_TARGET || b->insn_class != PTF_INSN_CALL) {
+		if (!keep_item(e, b, ip, &edge->item))
+			return false;
+	}
+	edge->to = block_at(e, ip);
+	return edge->to != NULL;
+}
+
+static int tell_item(struct ptf_flow_engine *e, const struct ptf_flow_item *item)
+{
+	e->prev_item = item != NULL;
+	return !item || ptf_flow_timer_add(&e->t.timer, *item) ? 0 : -PTF_ENOMEM;
+}
+
+/* Goes along an edge of the block that just ran. */
+static int follow(struct ptf_flow_engine *e, struct ptf_code_block *b, unsigned which)
+{
+	struct ptf_block_edge *edge = &b->edges[which];
+
+	if (!edge->to && !resolve_edge(e, b, which))
+		return -PTF_ENOMEM;
+	e->prev = b;
+	e->prev_by_tip = false;
+	e->at = edge->to;
+	return tell_item(e, edge->item);
+}
+
+/* ---- the return stack ---- */
+
+static void push_call(struct ptf_flow_engine *e, struct ptf_code_block *b)
+{
+	struct ptf_return_stack *stack = &e->stack;
+
+	if (b->insn_class != PTF_INSN_CALL)
+		return;
+	/* A call to the next instruction only reads the instruction pointer. */
+	if (b->kind == PTF_BLOCK_TARGET && b->target == b->next_ip)
+		return;
+	stack->calls[stack->top++ % PTF_RETURN_STACK] = b;
+	if (stack->top - stack->bottom > PTF_RETURN_STACK)
+		stack->bottom++;
+}
+
+/* Goes from block b to block `to`, which the trace or the return stack gave. */
+static int follow_dynamic(
+        struct ptf_flow_engine *e, struct ptf_code_block *b, struct ptf_code_block *to, bool by_tip)
+{
+	struct ptf_dynamic_edge *edge = b->dynamic;
+
+	if (!edge) {
+		edge = b->dynamic = ptf_arena_alloc(&e->blocks.arena, sizeof(*edge));
+		if (!edge)
+			return -PTF_ENOMEM;
+	}
+	if (edge->to != to) {
+		struct ptf_transfer transfer = transfer_of(b, by_tip);
+
+		edge->to = to;
+		edge->tells = ptf_flow_teller_item(&e->t, &transfer, to->ip, &edge->item);
+	}
+	e->prev = b;
+	e->prev_by_tip = by_tip;
+	e->at = to;
+	return tell_item(e, edge->tells ? &edge->item : NULL);
+}
+
+/* Goes back to behind the last call. */
+static int follow_return(struct ptf_flow_engine *e, struct ptf_code_block *b)
+{
+	struct ptf_code_block *call = e->stack.calls[--e->stack.top % PTF_RETURN_STACK];
+
+	if (!call->edges[PTF_EDGE_NEXT].to && !resolve_edge(e, call, PTF_EDGE_NEXT))
+		return -PTF_ENOMEM;
+	return follow_dynamic(e, b, call->edges[PTF_EDGE_NEXT].to, false);
+}
+
+/* ---- running blocks ---- */
+
+/* The block's instructions have retired. */
+static inline void retire(struct ptf_flow_engine *e, const struct ptf_code_block *b)
+{
+	ptf_flow_timer_retire(&e->t.timer, b->insns);
+	e->t.counts.instructions += b->insns;
+	e->t.counts.calls += b->insn_class == PTF_INSN_CALL;
+	e->t.counts.returns += b->insn_class == PTF_INSN_RETURN;
+}
+
+/* The block ran, and where it went is not told. */
+static void run_open(struct ptf_flow_engine *e, const struct ptf_code_block *b)
+{
+	retire(e, b);
+	e->prev = NULL;
+	e->t.transfer = transfer_of(b, false);
+	if (b->insn_class == PTF_INSN_NONE || b->insn_class == PTF_INSN_PTWRITE)
+		e->t.transfer.insn_class = PTF_INSN_OTHER;
+	if (b->insn_class == PTF_INSN_COND_JUMP || b->insn_class == PTF_INSN_RETURN)
+		e->t.last_branch = e->t.timer.position;
+}
+
+/* The block begins: what is open in the teller went here. */
+static int enter(struct ptf_flow_engine *e, const struct ptf_code_block *b)
+{
+	if (!b->insns)
+		return 0;
+	e->t.began_off = false;
+	return e->prev ? 0 : ptf_flow_teller_tell(&e->t, b->ip);
+}
+
+/* From which packet on the segment is lost. */
+static uint64_t lost_from(const struct ptf_flow_engine *e)
+{
+	return e->fresh ? e->packet_at : ptf_fast_read_ahead(e);
+}
+
+/* The packets do not fit the code at block b: it ran, and nobody knows where it went. */
+static int fail(struct ptf_flow_engine *e, const struct ptf_code_block *b, int code)
+{
+	run_open(e, b);
+	return ptf_fast_give_up(e, code, b->end_ip, lost_from(e));
+}
+
+static int fail_in_block(struct ptf_flow_engine *e, const struct ptf_code_block *b)
+{
+	if (b->insns)
+		run_open(e, b);
+	return ptf_fast_give_up(e, b->error, b->end_ip, lost_from(e));
+}
+
+/* Runs a block that needs no packet. */
+static int run_direct(struct ptf_flow_engine *e, struct ptf_code_block *b)
+{
+	int rc;
+
+	retire(e, b);
+	push_call(e, b);
+	rc = follow(e, b, b->kind == PTF_BLOCK_NEXT ? PTF_EDGE_NEXT : PTF_EDGE_TARGET);
+	if (rc == 0 && ++e->idle_blocks > PTF_MAX_IDLE_BLOCKS)
+		return ptf_fast_give_up(e, pte_bad_query, b->end_ip, lost_from(e));
+	return rc;
+}
+
+static int run_return(struct ptf_flow_engine *e, struct ptf_code_block *b, bool taken)
+{
+	if (!taken || e->stack.top == e->stack.bottom)
+		return fail(e, b, taken ? pte_retstack_empty : pte_bad_retcomp);
+	retire(e, b);
+	e->t.last_branch = e->t.timer.position;
+	return follow_return(e, b);
+}
+
+static int run_cond(struct ptf_flow_engine *e, struct ptf_code_block *b, bool taken)
+{
+	retire(e, b);
+	e->t.last_branch = e->t.timer.position;
+	return follow(e, b, taken ? PTF_EDGE_TARGET : PTF_EDGE_NEXT);
+}
+
+int ptf_fast_fail(struct ptf_flow_engine *e, int code)
+{
+	int rc = enter(e, e->at);
+
+	return rc < 0 ? rc : fail(e, e->at, code);
+}
+
+int ptf_fast_stop_at_branch(struct ptf_flow_engine *e)
+{
+	int rc = enter(e, e->at);
+
+	run_open(e, e->at);
+	return rc;
+}
+
+/* A branch takes a bit of the TNT: with the first one its time is known. */
+static void use_packet(struct ptf_flow_engine *e)
+{
+	e->idle_blocks++;
+	if (!e->fresh)
+		return;
+	ptf_flow_teller_open_packet(&e->t);
+	e->idle_blocks = 0;
+	e->fresh = false;
+}
+
+int ptf_fast_run_tnt(struct ptf_flow_engine *e)
+{
+	int rc = 0;
+
+	while (e->tnt_n && rc == 0 && !e->t.done) {
+		struct ptf_code_block *b = e->at;
+
+		rc = enter(e, b);
+		if (rc < 0)
+			return rc;
+		switch ((enum ptf_block_kind)b->kind) {
+		case PTF_BLOCK_NEXT:
+		case PTF_BLOCK_TARGET:
+			rc = run_direct(e, b);
+			break;
+		case PTF_BLOCK_COND:
+			use_packet(e);
+			rc = run_cond(e, b, e->tnt >> --e->tnt_n & 1);
+			break;
+		case PTF_BLOCK_RETURN:
+			use_packet(e);
+			rc = run_return(e, b, e->tnt >> --e->tnt_n & 1);
+			break;
+		case PTF_BLOCK_TIP:
+			/* Its TIP comes behind the bits of later branches. */
+			use_packet(e);
+			return 0;
+		case PTF_BLOCK_ERROR:
+			return fail_in_block(e, b);
+		}
+	}
+	return rc;
+}
+
+/* The branch that ends block b went to ip, which a TIP said. */
+static int run_indirect(struct ptf_flow_engine *e, struct ptf_code_block *b, uint64_t ip)
+{
+	struct ptf_code_block *to;
+
+	retire(e, b);
+	push_call(e, b);
+	ptf_flow_teller_tip_done(&e->t);
+	e->idle_blocks = 0;
+	to = b->dynamic && b->dynamic->to->ip == ip ? b->dynamic->to : block_at(e, ip);
+	return to ? follow_dynamic(e, b, to, true) : -PTF_ENOMEM;
+}
+
+int ptf_fast_run_tip(struct ptf_flow_engine *e, uint64_t ip)
+{
+	int rc = 0;
+
+	while (rc == 0 && !e->t.done) {
+		struct ptf_code_block *b = e->at;
+
+		rc = enter(e, b);
+		if (rc < 0)
+			return rc;
+		switch ((enum ptf_block_kind)b->kind) {
+		case PTF_BLOCK_NEXT:
+		case PTF_BLOCK_TARGET:
+			rc = run_direct(e, b);
+			break;
+		case PTF_BLOCK_RETURN:
+		case PTF_BLOCK_TIP:
+			use_packet(e);
+			return ip == PTF_NO_IP ? fail(e, b, pte_noip) : run_indirect(e, b, ip);
+		case PTF_BLOCK_COND:
+			return fail(e, b, pte_bad_query);
+		case PTF_BLOCK_ERROR:
+			return fail_in_block(e, b);
+		}
+	}
+	return rc;
+}
+
+/* ---- walking to an event ---- */
+
+static bool find_stop(const struct ptf_code_block *b, const struct ptf_walk_stop *stop,
+        struct ptf_block_place *place)
+{
+	if (stop->ip != PTF_NO_IP)
+		return ptf_code_block_find_ip(b, stop->ip, place);
+	if (stop->ptwrite)
+		return ptf_code_block_find_ptwrite(b, place);
+	return stop->cr3 && ptf_code_block_find_cr3(b, place);
+}
+
+/* Runs the first instructions of a block, up to a place inside it. */
+static int run_part(struct ptf_flow_engine *e, const struct ptf_code_block *b,
+        const struct ptf_block_place *place)
+{
+	if (place->insns) {
+		ptf_flow_timer_retire(&e->t.timer, place->insns);
+		e->t.counts.instructions += place->insns;
+		e->t.transfer = transfer_of(b, false);
+		e->t.transfer.insn_class = PTF_INSN_OTHER;
+		e->t.transfer.ip = place->last_ip;
+		e->prev = NULL;
+		e->at = block_at(e, place->ip);
+	}
+	return e->at ? PTF_WALK_DONE : -PTF_ENOMEM;
+}
+
+int ptf_fast_walk_to(struct ptf_flow_engine *e, const struct ptf_walk_stop *stop)
+{
+	int rc = 0;
+
+	while (rc == 0 && !e->t.done) {
+		struct ptf_code_block *b = e->at;
+		struct ptf_block_place place;
+
+		if (b->ip == stop->ip)
+			return PTF_WALK_DONE;
+		rc = enter(e, b);
+		if (rc < 0)
+			return rc;
+		if (find_stop(b, stop, &place))
+			return run_part(e, b, &place);
+		switch ((enum ptf_block_kind)b->kind) {
+		case PTF_BLOCK_NEXT:
+		case PTF_BLOCK_TARGET:
+			rc = run_direct(e, b);
+			break;
+		case PTF_BLOCK_ERROR:
+			rc = fail_in_block(e, b);
+			break;
+		default:
+			push_call(e, b);
+			run_open(e, b);
+			return PTF_WALK_NEEDS_TRACE;
+		}
+	}
+	return rc < 0 ? rc : PTF_WALK_GAVE_UP;
+}
