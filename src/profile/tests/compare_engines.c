@@ -16,6 +16,7 @@ static bool compare_segment(struct ptf_engine_pair *pair, struct ptf_recording *
 	input.bytes = ptf_aux_segment_bytes(&recording->streams, segment, scratch);
 	input.spans = recording->spans[segment->stream].v;
 	input.n_spans = recording->spans[segment->stream].n;
+	input.filtered = recording->filtered;
 	snprintf(name, sizeof(name), "stream %u segment %u", segment->stream, segment->number);
 	if (ptf_engine_pair_compare(pair, &input, name, &report))
 		return true;
@@ -27,6 +28,7 @@ int main(int argc, char **argv)
 {
 	struct ptf_function_table *functions = ptf_function_table_create();
 	struct ptf_recording recording;
+	const struct ptf_time_slice whole = {0};
 	struct ptf_scratch scratch = {0};
 	struct ptf_engine_pair pair;
 	struct ptf_error err;
@@ -35,8 +37,8 @@ int main(int argc, char **argv)
 
 	if (argc < 2 || !functions)
 		return 2;
-	if (ptf_recording_init(&recording, argv[1], argc > 2 ? argv[2] : NULL, functions, &err) <
-	        0) {
+	if (ptf_recording_init(
+	            &recording, argv[1], argc > 2 ? argv[2] : NULL, &whole, functions, &err) < 0) {
 		printf("%s\n", err.msg);
 		return 1;
 	}
