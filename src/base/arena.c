@@ -16,7 +16,16 @@ enum { REDZONE = 16 };
 enum { REDZONE = 0 };
 #endif
 
-enum { ALIGNMENT = 16, BLOCK_SIZE = 64 << 10 };
+enum { ALIGNMENT = 16, BLOCK_SIZE = 64 << 10, MAX_SPARE = 512 };
+
+struct spare_item {
+	struct spare_item *next;
+};
+
+/* Lists of what was given back, by size in units of ALIGNMENT. */
+struct ptf_arena_spare {
+	struct spare_item *of_size[MAX_SPARE / ALIGNMENT + 1];
+};
 
 struct ptf_arena_block {
 	struct ptf_arena_block *next;
@@ -58,13 +67,57 @@ static int arena_grow(struct ptf_arena *arena, size_t need)
 	return 0;
 }
 
+static size_t rounded(size_t size)
+{
+	return (size + REDZONE + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+}
+
+void ptf_arena_recycle(struct ptf_arena *arena, void *memory, size_t size)
+{
+	size_t need = rounded(size);
+	struct spare_item *item = memory;
+
+	if (!memory || need > MAX_SPARE || !need)
+		return;
+	if (!arena->spare) {
+		arena->spare = ptf_arena_alloc(arena, sizeof(*arena->spare));
+		if (!arena->spare)
+			return;
+	}
+	UNPOISON(item, sizeof(*item));
+	item->next = arena->spare->of_size[need / ALIGNMENT];
+	arena->spare->of_size[need / ALIGNMENT] = item;
+	POISON(memory, need);
+}
+
+static void *take_spare(struct ptf_arena *arena, size_t need, size_t size)
+{
+	struct spare_item **list, *item;
+
+	if (!arena->spare || need > MAX_SPARE)
+		return NULL;
+	list = &arena->spare->of_size[need / ALIGNMENT];
+	item = *list;
+	if (!item)
+		return NULL;
+	UNPOISON(item, sizeof(*item));
+	*list = item->next;
+	POISON(item, sizeof(*item));
+	UNPOISON(item, size);
+	memset(item, 0, size);
+	return item;
+}
+
 void *ptf_arena_alloc(struct ptf_arena *arena, size_t size)
 {
-	size_t need = (size + REDZONE + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+	size_t need = rounded(size);
 	void *at;
 
 	if (need < size)
 		return NULL;
+	at = take_spare(arena, need, size);
+	if (at)
+		return at;
 	if (!arena->blocks || need > arena->blocks->size - arena->used) {
 		if (arena_grow(arena, need) < 0)
 			return NULL;

@@ -54,6 +54,15 @@ bool ptf_call_times_merge(
 	return ptf_latency_merge(&times->total, arena, &other->total);
 }
 
+void ptf_call_times_recycle(struct ptf_call_times *times, struct ptf_arena *arena)
+{
+	ptf_latency_recycle(&times->total, arena);
+	for (unsigned i = 0; times->parts && i < PTF_PARTS; i++)
+		ptf_latency_recycle(&times->parts[i], arena);
+	ptf_arena_recycle(arena, times->parts, PTF_PARTS * sizeof(*times->parts));
+	times->parts = NULL;
+}
+
 uint64_t ptf_call_times_sum(const struct ptf_call_times *times, enum ptf_time_part part)
 {
 	if (times->parts)

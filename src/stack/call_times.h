@@ -58,6 +58,9 @@ bool ptf_call_times_add(
 bool ptf_call_times_merge(
         struct ptf_call_times *times, struct ptf_arena *arena, const struct ptf_call_times *other);
 
+/* Gives the memory of the histograms back to the arena. */
+void ptf_call_times_recycle(struct ptf_call_times *times, struct ptf_arena *arena);
+
 /* The sum of a part over all calls, ns. */
 uint64_t ptf_call_times_sum(const struct ptf_call_times *times, enum ptf_time_part part);
 

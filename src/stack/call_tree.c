@@ -14,30 +14,58 @@ void ptf_call_tree_release(struct ptf_call_tree *tree)
 	ptf_call_tree_init(tree);
 }
 
-struct ptf_call_node *ptf_call_tree_child(struct ptf_call_tree *tree, struct ptf_call_node *parent,
-        const struct ptf_function *function)
+void ptf_call_node_attach(struct ptf_call_node *node, struct ptf_call_node *parent)
+{
+	node->parent = parent;
+	node->sibling = parent->children;
+	parent->children = node;
+}
+
+static struct ptf_call_node *make_child(struct ptf_call_tree *tree, struct ptf_call_node *parent,
+        const struct ptf_function *function, uint32_t slice)
+{
+	struct ptf_call_node *node = ptf_arena_alloc(&tree->arena, sizeof(*node));
+
+	if (!node)
+		return NULL;
+	node->function = function;
+	node->slice = slice;
+	ptf_call_node_attach(node, parent);
+	tree->nodes++;
+	return node;
+}
+
+/* Finds a child and moves it to the front: a loop calls the same few callees, the next search is
+ * short. */
+static struct ptf_call_node *find_child(
+        struct ptf_call_node *parent, const struct ptf_function *function, uint32_t slice)
 {
 	struct ptf_call_node **link = &parent->children;
 	struct ptf_call_node *node;
 
 	for (node = *link; node; link = &node->sibling, node = *link) {
-		if (node->function != function)
+		if (node->function != function || node->slice != slice)
 			continue;
-		/* Move to front: a loop calls the same few callees, the next search is short. */
 		*link = node->sibling;
 		node->sibling = parent->children;
 		parent->children = node;
 		return node;
 	}
-	node = ptf_arena_alloc(&tree->arena, sizeof(*node));
-	if (!node)
-		return NULL;
-	node->function = function;
-	node->parent = parent;
-	node->sibling = parent->children;
-	parent->children = node;
-	tree->nodes++;
-	return node;
+	return NULL;
+}
+
+struct ptf_call_node *ptf_call_tree_slice(struct ptf_call_tree *tree, struct ptf_call_node *parent,
+        const struct ptf_function *function, uint32_t slice)
+{
+	struct ptf_call_node *node = find_child(parent, function, slice);
+
+	return node ? node : make_child(tree, parent, function, slice);
+}
+
+struct ptf_call_node *ptf_call_tree_child(struct ptf_call_tree *tree, struct ptf_call_node *parent,
+        const struct ptf_function *function)
+{
+	return ptf_call_tree_slice(tree, parent, function, PTF_SLICE_NONE);
 }
 
 bool ptf_call_tree_add_time(
@@ -108,7 +136,7 @@ bool ptf_call_tree_merge(
 	while ((from = ptf_call_node_next(source, from, &up))) {
 		for (; up; up--)
 			node = node->parent;
-		node = ptf_call_tree_child(tree, node, from->function);
+		node = ptf_call_tree_slice(tree, node, from->function, from->slice);
 		if (!node || !add_counts(tree, node, from))
 			return false;
 	}
@@ -146,16 +174,150 @@ void ptf_call_tree_prune(struct ptf_call_tree *tree)
 	}
 }
 
-const struct ptf_call_node *ptf_call_node_next(
+const struct ptf_call_node *ptf_call_node_skip(
         const struct ptf_call_node *top, const struct ptf_call_node *node, unsigned *up)
 {
 	*up = 0;
-	if (node->children)
-		return node->children;
 	for (; node != top; node = node->parent) {
 		++*up;
 		if (node->sibling)
 			return node->sibling;
 	}
 	return NULL;
+}
+
+const struct ptf_call_node *ptf_call_node_next(
+        const struct ptf_call_node *top, const struct ptf_call_node *node, unsigned *up)
+{
+	*up = 0;
+	return node->children ? node->children : ptf_call_node_skip(top, node, up);
+}
+
+/* ---- watched calls ---- */
+
+void ptf_call_node_detach(struct ptf_call_node *node)
+{
+	struct ptf_call_node **link = &node->parent->children;
+
+	for (; *link != node; link = &(*link)->sibling)
+		;
+	*link = node->sibling;
+	node->parent = node->sibling = NULL;
+}
+
+struct ptf_call_node *ptf_call_tree_copy(
+        struct ptf_call_tree *tree, const struct ptf_call_node *source)
+{
+	struct ptf_call_node *copy = ptf_arena_alloc(&tree->arena, sizeof(*copy));
+
+	if (!copy)
+		return NULL;
+	copy->function = source->function;
+	tree->nodes++;
+	return ptf_call_tree_merge(tree, copy, source) ? copy : NULL;
+}
+
+struct ptf_call_node *ptf_call_tree_open(struct ptf_call_tree *tree, struct ptf_call_node *parent,
+        const struct ptf_function *function)
+{
+	return make_child(tree, parent, function, PTF_SLICE_OPEN);
+}
+
+bool ptf_call_tree_close(struct ptf_call_tree *tree, struct ptf_call_node *node, uint32_t slice)
+{
+	struct ptf_call_node *home = find_child(node->parent, node->function, slice);
+
+	if (!home) {
+		node->slice = slice;
+		return true;
+	}
+	ptf_call_node_detach(node);
+	if (!ptf_call_tree_merge(tree, home, node))
+		return false;
+	ptf_call_tree_recycle(tree, node);
+	return true;
+}
+
+static void recycle_node(struct ptf_call_tree *tree, struct ptf_call_node *node)
+{
+	struct ptf_arena *arena = &tree->arena;
+
+	if (node->times)
+		ptf_call_times_recycle(node->times, arena);
+	ptf_arena_recycle(arena, node->times, sizeof(*node->times));
+	ptf_arena_recycle(arena, node->other_ns, PTF_TIME_CLASSES * sizeof(*node->other_ns));
+	ptf_arena_recycle(arena, node, sizeof(*node));
+	tree->nodes--;
+}
+
+void ptf_call_tree_recycle(struct ptf_call_tree *tree, struct ptf_call_node *node)
+{
+	while (node) {
+		struct ptf_call_node *child = node->children, *parent = node->parent;
+
+		if (child) {
+			/* What is unlinked comes back to its parent for the next child. */
+			node->children = child->sibling;
+			node = child;
+			continue;
+		}
+		recycle_node(tree, node);
+		node = parent;
+	}
+}
+
+void ptf_call_node_unwatch(struct ptf_call_node *top)
+{
+	struct ptf_call_node *node = top;
+	unsigned up;
+
+	while ((node = (struct ptf_call_node *)ptf_call_node_next(top, node, &up)))
+		node->slice = PTF_SLICE_NONE;
+}
+
+/* Is x before y in the list of slow calls? */
+static bool is_slower(const struct ptf_slow_call *x, const struct ptf_slow_call *y)
+{
+	uint64_t x_ns = ptf_time_parts_sum(&x->parts), y_ns = ptf_time_parts_sum(&y->parts);
+
+	return x_ns != y_ns ? x_ns > y_ns : x->start_ns < y->start_ns;
+}
+
+bool ptf_slow_calls_add(
+        struct ptf_slow_calls **list, struct ptf_call_tree *tree, const struct ptf_slow_call *call)
+{
+	struct ptf_slow_call added = *call;
+	struct ptf_slow_calls *calls = *list;
+	size_t at;
+
+	if (!calls)
+		*list = calls = ptf_arena_alloc(&tree->arena, sizeof(*calls));
+	if (!calls)
+		return false;
+	if (calls->n == PTF_SLOW_CALLS && !is_slower(call, &calls->v[calls->n - 1]))
+		return true;
+	added.node = ptf_call_tree_copy(tree, call->node);
+	if (!added.node)
+		return false;
+	if (calls->n == PTF_SLOW_CALLS)
+		ptf_call_tree_recycle(tree, calls->v[--calls->n].node);
+	for (at = calls->n++; at > 0 && is_slower(&added, &calls->v[at - 1]); at--)
+		calls->v[at] = calls->v[at - 1];
+	calls->v[at] = added;
+	return true;
+}
+
+void ptf_slow_calls_drop(
+        struct ptf_slow_calls *calls, struct ptf_call_tree *tree, const struct ptf_call_node *base)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; calls && i < calls->n; i++) {
+		if (calls->v[i].base == base)
+			ptf_call_tree_recycle(tree, calls->v[i].node);
+		else
+			calls->v[kept++] = calls->v[i];
+	}
+	if (calls)
+		calls->n = kept;
 }

@@ -61,6 +61,8 @@ static int seal_piece(struct ptf_fragment_builder *builder)
 	piece->untraced_call = stack->untraced_call;
 	piece->base_label = stack->base_label;
 	piece->booked = stack->booked;
+	piece->watched = stack->watched;
+	piece->slow = stack->slow;
 	piece->now_ns = stack->state == PTF_STACK_UNKNOWN ? PTF_NO_TIME : stack->now_ns;
 	piece->from_ns = stack->from_ns != PTF_NO_TIME ? stack->from_ns : piece->now_ns;
 	return 0;

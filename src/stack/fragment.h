@@ -24,6 +24,8 @@ struct ptf_piece {
 	bool untraced_call;             /* at the end */
 	struct ptf_ip_range base_label; /* at the end: of the frame that root stands for */
 	struct ptf_time_parts booked;   /* in all of the piece */
+	size_t watched;                 /* 1 + index of the frame that is a watched call, 0: none */
+	struct ptf_slow_calls *slow;    /* that ended in the piece, or NULL; in the arena */
 	uint64_t from_ns;               /* booked from here on, PTF_NO_TIME: not at all */
 	uint64_t now_ns;                /* booked up to here, PTF_NO_TIME: nothing */
 	struct ptf_flow_item item;      /* to be applied behind it, when has_item */

@@ -93,6 +93,8 @@ static int slip_in_below(
 	if (n && frames->n)
 		memmove(frames->v + n, frames->v, frames->n * sizeof(*frames->v));
 	frames->n += n;
+	if (stack->watched)
+		stack->watched += n;
 	stack->base->children = NULL;
 	for (size_t i = 0; i < n; i++) {
 		struct ptf_frame frame = known->frames.v[i];
@@ -107,6 +109,7 @@ static int slip_in_below(
 	node->children = below;
 	for (; below; below = below->sibling)
 		below->parent = node;
+	ptf_shadow_stack_slipped_in(stack, n);
 	return 0;
 }
 

@@ -98,6 +98,17 @@ bool ptf_latency_merge(
 	return true;
 }
 
+void ptf_latency_recycle(struct ptf_latency *latency, struct ptf_arena *arena)
+{
+	while (latency->chunks) {
+		struct ptf_latency_chunk *next = latency->chunks->next;
+
+		ptf_arena_recycle(arena, latency->chunks, sizeof(*latency->chunks));
+		latency->chunks = next;
+	}
+	*latency = (struct ptf_latency){0};
+}
+
 static uint64_t clamp_to_extremes(const struct ptf_latency *latency, uint64_t ns)
 {
 	if (ns < latency->min_ns)

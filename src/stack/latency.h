@@ -53,6 +53,9 @@ bool ptf_latency_add_zeros(struct ptf_latency *latency, struct ptf_arena *arena,
 bool ptf_latency_merge(
         struct ptf_latency *latency, struct ptf_arena *arena, const struct ptf_latency *other);
 
+/* Gives the histogram's memory back to the arena; the latency is empty then. */
+void ptf_latency_recycle(struct ptf_latency *latency, struct ptf_arena *arena);
+
 /* sum / count to the nearest integer; 0 without a count. */
 static inline uint64_t ptf_mean(uint64_t sum, uint64_t count)
 {

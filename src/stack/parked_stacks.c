@@ -137,7 +137,7 @@ int ptf_shadow_stack_park(
 	}
 	if (rc == 0)
 		rc = keep(stack, from, to, parked);
-	stack->frames.n = from;
+	ptf_shadow_stack_take_off(stack, from);
 	return rc;
 }
 
@@ -173,6 +173,7 @@ static int put_back(
 	for (size_t i = 0; i < parked->frames.n; i++) {
 		struct ptf_frame frame = parked->frames.v[i];
 
+		frame.resumed = true;
 		if (i == 0) {
 			frame.ret = switcher.ret;
 			frame.called = switcher.called;
@@ -245,10 +246,11 @@ bool ptf_shadow_stack_swap(struct ptf_shadow_stack *stack, uint64_t ip)
 			goto no_memory;
 	}
 	outermost = stack->frames.v[base];
-	stack->frames.n = base;
+	ptf_shadow_stack_take_off(stack, base);
 	for (size_t i = 0; i <= at; i++) {
 		struct ptf_frame frame = theirs.v[i];
 
+		frame.resumed = true;
 		if (i == 0) {
 			frame.ret = outermost.ret;
 			frame.called = outermost.called;
@@ -258,6 +260,9 @@ bool ptf_shadow_stack_swap(struct ptf_shadow_stack *stack, uint64_t ip)
 			goto no_memory;
 	}
 	twin->frames = ours;
+	/* Nodes of the upper part are below those of the lower. */
+	if (stack->watched)
+		stack->frames.v[stack->watched - 1].host = true;
 	ptf_vec_release(&theirs);
 	return true;
 no_memory:

@@ -70,6 +70,9 @@ int ptf_shadow_stack_drop_parked(struct ptf_shadow_stack *stack, bool seen);
 
 /* ---- */
 
+/* Takes the frames from index `from` up off the stack: their calls go on elsewhere. */
+void ptf_shadow_stack_take_off(struct ptf_shadow_stack *stack, size_t from);
+
 /* Books the end of a frame's call, which it does not take off the stack. */
 int ptf_shadow_stack_book_exit(
         struct ptf_shadow_stack *stack, const struct ptf_frame *frame, uint64_t time_ns, bool seen);
@@ -77,6 +80,10 @@ int ptf_shadow_stack_book_exit(
 /* The outermost known frame returned into its caller: all that was booked so far happened under
  * that caller, so its node slips in between the base and what hangs there. */
 int ptf_shadow_stack_slip_in(struct ptf_shadow_stack *stack, const struct ptf_function *function);
+
+/* The outermost n frames came in below all others, with nodes of their own: if a watched call is
+ * among them, calls above it are inside of it. */
+void ptf_shadow_stack_slipped_in(struct ptf_shadow_stack *stack, size_t n);
 
 /* A new bottom: callers found later are callers of what comes from here on, not of the past. */
 int ptf_shadow_stack_new_base(struct ptf_shadow_stack *stack);

@@ -31,6 +31,8 @@ void ptf_shadow_stack_rebase(struct ptf_shadow_stack *stack, struct ptf_call_nod
 	stack->from_ns = PTF_NO_TIME;
 	stack->base_label = PTF_NO_RANGE;
 	stack->booked = (struct ptf_time_parts){0};
+	stack->watched = 0;
+	stack->slow = NULL;
 }
 
 void ptf_shadow_stack_fired(struct ptf_shadow_stack *stack, enum ptf_stack_rule rule)
@@ -125,9 +127,32 @@ static struct ptf_call_node *callee_node(
 	               : ptf_call_tree_child(stack->tree, top, function);
 }
 
+/* The node of a watched call, alone or with what it did before it was parked. */
+static struct ptf_call_node *watched_node(
+        struct ptf_shadow_stack *stack, const struct ptf_frame *frame)
+{
+	struct ptf_call_node *top = ptf_shadow_stack_top(stack);
+
+	if (!frame->resumed)
+		return ptf_call_tree_open(stack->tree, top, frame->function);
+	if (frame->node->parent != top) {
+		ptf_call_node_detach(frame->node);
+		ptf_call_node_attach(frame->node, top);
+	}
+	return frame->node;
+}
+
 bool ptf_shadow_stack_push(struct ptf_shadow_stack *stack, struct ptf_frame frame)
 {
-	frame.node = callee_node(stack, frame.function, frame.inside);
+	bool outermost = frame.function->watched && !frame.inside && !stack->watched;
+
+	if (frame.resumed && frame.node->slice == PTF_SLICE_OPEN && !outermost)
+		frame.node->slice = PTF_SLICE_UNTIMED;
+	frame.node = outermost ? watched_node(stack, &frame)
+	                       : callee_node(stack, frame.function, frame.inside);
+	if (outermost)
+		stack->watched = stack->frames.n + 1;
+	frame.resumed = false;
 	return frame.node && ptf_vec_push(&stack->frames, frame);
 }
 
@@ -175,22 +200,79 @@ int ptf_shadow_stack_found(struct ptf_shadow_stack *stack, const struct ptf_func
 	return ptf_shadow_stack_push(stack, frame) ? 0 : -PTF_ENOMEM;
 }
 
+/* Is anything below the node on a stack that was parked? */
+static bool is_parked_below(const struct ptf_shadow_stack *stack, const struct ptf_call_node *node)
+{
+	ptf_vec_foreach (parked, &stack->parked) {
+		const struct ptf_call_node *before = NULL; /* of the frame outside */
+
+		ptf_vec_foreach (frame, &parked->frames) {
+			const struct ptf_call_node *at = frame->node->parent;
+
+			/* Below the frame outside: looked at already. */
+			for (; at && (!before || (at != before && at != before->parent));
+			        at = at->parent) {
+				if (at == node)
+					return true;
+			}
+			before = frame->node;
+		}
+	}
+	return false;
+}
+
+void ptf_shadow_stack_take_off(struct ptf_shadow_stack *stack, size_t from)
+{
+	stack->frames.n = from;
+	if (stack->watched > from)
+		stack->watched = 0;
+	else if (stack->watched)
+		stack->frames.v[stack->watched - 1].host = true;
+}
+
+/* A watched call ends: what happened in it goes to the calls that took as long. call: NULL when
+ * that is not known. */
+static int close_watched(struct ptf_shadow_stack *stack, const struct ptf_frame *frame,
+        const struct ptf_time_parts *call)
+{
+	struct ptf_slow_call slow = {
+	        .start_ns = frame->entry_ns, .node = frame->node, .base = stack->base};
+	uint32_t slice = PTF_SLICE_UNTIMED;
+
+	if (call) {
+		slice = PTF_SLICE_FIRST + ptf_latency_bucket(ptf_time_parts_sum(call));
+		slow.parts = *call;
+		if (!ptf_slow_calls_add(&stack->slow, stack->tree, &slow))
+			return -PTF_ENOMEM;
+	}
+	/* Nodes of parked frames must stay where they are. */
+	if (frame->host && is_parked_below(stack, frame->node)) {
+		frame->node->slice = slice;
+		return 0;
+	}
+	return ptf_call_tree_close(stack->tree, frame->node, slice) ? 0 : -PTF_ENOMEM;
+}
+
 int ptf_shadow_stack_book_exit(
         struct ptf_shadow_stack *stack, const struct ptf_frame *frame, uint64_t time_ns, bool seen)
 {
 	struct ptf_time_parts call;
+	bool timed;
 
 	if (frame->inside || stack->muted)
 		return 0;
-	if (!frame->entered || !seen) {
+	timed = frame->entered && seen && stack->thread && frame->entry_ns != PTF_NO_TIME &&
+	        time_ns != PTF_NO_TIME && time_ns >= frame->entry_ns;
+	if (!frame->entered || !seen)
 		frame->node->partial_calls++;
-		return 0;
+	if (timed) {
+		call = ptf_time_parts_since(&stack->booked, &frame->before);
+		if (!ptf_call_tree_add_call(stack->tree, frame->node, &call))
+			return -PTF_ENOMEM;
 	}
-	if (!stack->thread || frame->entry_ns == PTF_NO_TIME || time_ns == PTF_NO_TIME ||
-	        time_ns < frame->entry_ns)
-		return 0;
-	call = ptf_time_parts_since(&stack->booked, &frame->before);
-	return ptf_call_tree_add_call(stack->tree, frame->node, &call) ? 0 : -PTF_ENOMEM;
+	return frame->node->slice == PTF_SLICE_OPEN
+	               ? close_watched(stack, frame, timed ? &call : NULL)
+	               : 0;
 }
 
 int ptf_shadow_stack_leave(struct ptf_shadow_stack *stack, size_t keep, uint64_t time_ns, bool seen)
@@ -199,6 +281,8 @@ int ptf_shadow_stack_leave(struct ptf_shadow_stack *stack, size_t keep, uint64_t
 		if (ptf_shadow_stack_book_exit(
 		            stack, ptf_shadow_stack_top_frame(stack), time_ns, seen) < 0)
 			return -PTF_ENOMEM;
+		if (stack->watched == stack->frames.n)
+			stack->watched = 0;
 		stack->frames.n--;
 	}
 	return 0;
@@ -258,6 +342,21 @@ int ptf_shadow_stack_close(struct ptf_shadow_stack *stack, bool seen)
 
 /* ---- bottom of the stack ---- */
 
+void ptf_shadow_stack_slipped_in(struct ptf_shadow_stack *stack, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct ptf_frame *frame = &stack->frames.v[i];
+
+		if (!frame->function->watched || frame->inside)
+			continue;
+		frame->node->slice = PTF_SLICE_OPEN;
+		ptf_call_node_unwatch(frame->node);
+		ptf_slow_calls_drop(stack->slow, stack->tree, stack->base);
+		stack->watched = i + 1;
+		return;
+	}
+}
+
 int ptf_shadow_stack_slip_in(struct ptf_shadow_stack *stack, const struct ptf_function *function)
 {
 	struct ptf_call_node *below = stack->base->children;
@@ -270,6 +369,7 @@ int ptf_shadow_stack_slip_in(struct ptf_shadow_stack *stack, const struct ptf_fu
 	node->children = below;
 	for (; below; below = below->sibling)
 		below->parent = node;
+	ptf_shadow_stack_slipped_in(stack, 1);
 	ptf_shadow_stack_fired(stack, PTF_RULE_OUTER_FRAME);
 	return 0;
 }

@@ -51,6 +51,8 @@ struct ptf_frame {
 	                * the node below if that is the same function's */
 	bool async;    /* signal handler, its restorer, interrupt */
 	bool restorer; /* what a handler returned to: it calls sigreturn */
+	bool resumed;  /* being pushed again: `node` is where it was before */
+	bool host;     /* a watched call, above which frames were parked */
 };
 
 PTF_VEC_TYPEDEF(ptf_frames, struct ptf_frame);
@@ -98,6 +100,9 @@ struct ptf_shadow_stack {
 	size_t garbage;                           /* of these, not suspended */
 	struct ptf_functions switchers; /* that were seen to leave a stack that went on later */
 	struct ptf_ip_range base_label; /* local: `label` of the frame below frames[0] */
+	size_t watched;                 /* 1 + index of the frame that is a watched call, 0: none */
+	struct ptf_slow_calls *slow;    /* of watched calls since the last rebase, or NULL; in the
+	                                 * tree's arena */
 };
 
 /* Frees frames and parked stacks, not what is borrowed. */

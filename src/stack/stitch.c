@@ -115,9 +115,33 @@ static int apply(struct ptf_stitch *stitch, const struct ptf_flow_item *item)
 	return rc < 0 ? rc : ptf_shadow_stack_apply(&stitch->stack, item);
 }
 
-/* booked: by the whole stack before the piece. */
+/* The watched calls of the piece: ordinary ones when one is open below. Else the one that is open
+ * at its end is taken out of its tree and returned (NULL: none), the slow ones are noted. */
+static int take_watched(
+        struct ptf_shadow_stack *stack, struct ptf_piece *piece, struct ptf_call_node **open)
+{
+	*open = NULL;
+	if (stack->watched) {
+		ptf_call_node_unwatch(piece->root);
+		return 0;
+	}
+	if (piece->watched) {
+		*open = piece->frames.v[piece->watched - 1].node;
+		ptf_call_node_detach(*open);
+	}
+	for (size_t i = 0; piece->slow && i < piece->slow->n; i++) {
+		struct ptf_slow_call call = piece->slow->v[i];
+
+		call.base = stack->base;
+		if (!ptf_slow_calls_add(&stack->slow, stack->tree, &call))
+			return -PTF_ENOMEM;
+	}
+	return 0;
+}
+
+/* booked: by the whole stack before the piece; open: of take_watched. */
 static int push_open_frames(struct ptf_shadow_stack *stack, const struct ptf_piece *piece,
-        const struct ptf_time_parts *booked)
+        const struct ptf_time_parts *booked, const struct ptf_call_node *open)
 {
 	for (size_t i = 0; i < piece->frames.n; i++) {
 		struct ptf_frame frame = piece->frames.v[i];
@@ -129,6 +153,9 @@ static int push_open_frames(struct ptf_shadow_stack *stack, const struct ptf_pie
 			frame.before.ns[part] += booked->ns[part];
 		}
 		if (!ptf_shadow_stack_push(stack, frame))
+			return -PTF_ENOMEM;
+		if (open && i + 1 == piece->watched &&
+		        !ptf_call_tree_merge(stack->tree, ptf_shadow_stack_top(stack), open))
 			return -PTF_ENOMEM;
 	}
 	return 0;
@@ -173,7 +200,7 @@ static int add_piece(struct ptf_stitch *stitch, struct ptf_piece *piece)
 {
 	struct ptf_shadow_stack *stack = &stitch->stack;
 	struct ptf_time_parts booked;
-	struct ptf_call_node *top;
+	struct ptf_call_node *top, *open;
 
 	/* Time in front of the piece that nobody has booked goes on as it was. */
 	if (piece->from_ns != PTF_NO_TIME && ptf_shadow_stack_advance(stack, piece->from_ns) < 0)
@@ -183,8 +210,9 @@ static int add_piece(struct ptf_stitch *stitch, struct ptf_piece *piece)
 		ptf_shadow_stack_note_label(stack, piece->base_label);
 	top = ptf_shadow_stack_top(stack);
 	booked = stack->booked;
-	if (!ptf_call_tree_merge(stack->tree, top, piece->root) ||
-	        push_open_frames(stack, piece, &booked) < 0)
+	if (take_watched(stack, piece, &open) < 0 ||
+	        !ptf_call_tree_merge(stack->tree, top, piece->root) ||
+	        push_open_frames(stack, piece, &booked, open) < 0)
 		return -PTF_ENOMEM;
 	for (unsigned part = 0; part < PTF_PARTS; part++)
 		stack->booked.ns[part] += piece->booked.ns[part];

@@ -28,6 +28,8 @@ struct ptf_function_table {
 	struct ptf_hash_map by_key;  /* hash of the key -> struct entry */
 	struct ptf_hash_map modules; /* hash of a path -> struct string */
 	PTF_VEC(struct entry *) entries;
+	const char *watched; /* name as it was given, or NULL */
+	size_t watched_len;  /* of it without arguments */
 };
 
 /* The start of a path's last part, and its length in *len. What stands in brackets ("[vdso]",
@@ -172,6 +174,43 @@ static enum ptf_function_role role_of(const char *raw_name)
 	return PTF_ROLE_NONE;
 }
 
+/* Length of a C++ name without the arguments at its end. */
+static size_t length_without_arguments(const char *name)
+{
+	size_t len = strlen(name), at = len;
+	unsigned depth = 0;
+
+	if (!len || name[len - 1] != ')')
+		return len;
+	while (at-- > 0) {
+		depth += name[at] == ')';
+		depth -= name[at] == '(';
+		if (!depth)
+			return at ? at : len; /* "(anonymous namespace)" alone is no name */
+	}
+	return len;
+}
+
+static bool is_watched(const struct ptf_function_table *table, const struct ptf_function *f)
+{
+	if (!table->watched)
+		return false;
+	if (strcmp(f->name, table->watched) == 0 ||
+	        (f->raw_name && strcmp(f->raw_name, table->watched) == 0))
+		return true;
+	return length_without_arguments(f->name) == table->watched_len &&
+	       strncmp(f->name, table->watched, table->watched_len) == 0;
+}
+
+bool ptf_function_table_watch(struct ptf_function_table *table, const char *name)
+{
+	pthread_mutex_lock(&table->lock);
+	table->watched = ptf_arena_strdup(&table->arena, name);
+	table->watched_len = length_without_arguments(name);
+	pthread_mutex_unlock(&table->lock);
+	return table->watched;
+}
+
 static const struct ptf_function *intern_locked(struct ptf_function_table *table,
         const char *module, uint64_t address, uint64_t size, enum ptf_function_kind kind,
         const char *raw_name, bool demangle)
@@ -195,6 +234,7 @@ static const struct ptf_function *intern_locked(struct ptf_function_table *table
 	entry->function.id = (uint32_t)table->entries.n;
 	if (!own_strings(table, &entry->function, module, raw_name, demangle))
 		return NULL;
+	entry->function.watched = is_watched(table, &entry->function);
 	if (!ptf_vec_push(&table->entries, entry))
 		return NULL;
 	entry->next = (struct entry *)(uintptr_t)*first;

@@ -38,6 +38,7 @@ struct ptf_function {
 	uint32_t id;          /* 0 for [unknown], then counted up: an index for arrays */
 	enum ptf_function_kind kind;
 	enum ptf_function_role role;
+	bool watched; /* its name is the one of ptf_function_table_watch */
 };
 
 /* Does a symbol, PLT stub, FDE or JIT compiler say where this function begins and ends? */
@@ -52,6 +53,10 @@ struct ptf_function_table;
 /* NULL when out of memory. The table owns all names given to it (copies). */
 struct ptf_function_table *ptf_function_table_create(void);
 void ptf_function_table_destroy(struct ptf_function_table *table);
+
+/* Functions made from now on are watched if they are called `name`: as printed, or as in the symbol
+ * table; arguments behind it, "f(int)", are ignored. The name is copied. False: out of memory. */
+bool ptf_function_table_watch(struct ptf_function_table *table, const char *name);
 
 /* Number of functions; ids are 0..count-1. */
 uint32_t ptf_function_table_count(const struct ptf_function_table *table);

@@ -66,6 +66,34 @@ static void arena_gives_zeroed_aligned_memory(void **state)
 	ptf_arena_release(&arena);
 }
 
+/* However often things come and go, an arena grows only for the most that there are at once. */
+static void arena_uses_what_was_given_back(void **state)
+{
+	enum { THINGS = 100, ROUNDS = 1000 };
+	struct ptf_arena arena = {0};
+	uint8_t *things[THINGS], *large;
+
+	for (size_t round = 0; round < ROUNDS; round++) {
+		for (size_t i = 0; i < THINGS; i++) {
+			size_t size = 1 + (i * 7 + round) % 300;
+
+			things[i] = ptf_arena_alloc(&arena, size);
+			assert_non_null(things[i]);
+			for (size_t k = 0; k < size; k++)
+				assert_int_equal(things[i][k], 0);
+			memset(things[i], 0xff, size);
+		}
+		for (size_t i = 0; i < THINGS; i++)
+			ptf_arena_recycle(&arena, things[i], 1 + (i * 7 + round) % 300);
+	}
+	assert_in_range(arena.total, 1, 20 * THINGS * 300);
+	large = ptf_arena_alloc(&arena, 100000);
+	ptf_arena_recycle(&arena, large, 100000);
+	ptf_arena_recycle(&arena, NULL, 10);
+	assert_ptr_not_equal(ptf_arena_alloc(&arena, 100000), large);
+	ptf_arena_release(&arena);
+}
+
 static void map_holds_what_was_put(void **state)
 {
 	struct ptf_hash_map map = {0};
@@ -228,6 +256,7 @@ int main(void)
 	        cmocka_unit_test(error_keeps_context),
 	        cmocka_unit_test(reader_stops_at_the_end),
 	        cmocka_unit_test(arena_gives_zeroed_aligned_memory),
+	        cmocka_unit_test(arena_uses_what_was_given_back),
 	        cmocka_unit_test(map_holds_what_was_put),
 	        cmocka_unit_test(jobs_come_back_in_order),
 	        cmocka_unit_test(record_info_survives),

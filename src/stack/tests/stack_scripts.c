@@ -14,7 +14,7 @@
 	}
 #define FUNCTION(number, text) WITH_ROLE(number, text, PTF_ROLE_NONE)
 
-static const struct ptf_function functions[] = {
+static struct ptf_function functions[] = {
         FUNCTION(1, "main"),
         FUNCTION(2, "a"),
         FUNCTION(3, "b"),
@@ -39,6 +39,12 @@ const struct ptf_function *script_function(const char *name)
 	}
 	fprintf(stderr, "no function %s\n", name);
 	abort();
+}
+
+void script_watch(const char *name)
+{
+	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
+		functions[i].watched = name && strcmp(functions[i].name, name) == 0;
 }
 
 /* ---- items ---- */
@@ -911,16 +917,35 @@ static int by_name(const void *a, const void *b)
 {
 	const struct ptf_call_node *const *x = a, *const *y = b;
 
-	return strcmp((*x)->function->name, (*y)->function->name);
+	int order = strcmp((*x)->function->name, (*y)->function->name);
+
+	return order ? order : (int)(*x)->slice - (int)(*y)->slice;
 }
 
 static void print_below(FILE *out, const struct ptf_call_node *node, const char *path, bool insns);
+
+/* "a#50": calls of a that took 50 ns. */
+static const char *slice_name(uint32_t slice)
+{
+	static char text[32];
+
+	if (slice == PTF_SLICE_NONE)
+		return "";
+	if (slice == PTF_SLICE_OPEN)
+		return "#open";
+	if (slice == PTF_SLICE_UNTIMED)
+		return "#untimed";
+	snprintf(
+	        text, sizeof(text), "#%" PRIu64, ptf_latency_bucket_start(slice - PTF_SLICE_FIRST));
+	return text;
+}
 
 static void print_node(FILE *out, const struct ptf_call_node *node, const char *above, bool insns)
 {
 	char path[512], class_text[64];
 
-	snprintf(path, sizeof(path), "%s%s%s", above, *above ? ";" : "", node->function->name);
+	snprintf(path, sizeof(path), "%s%s%s%s", above, *above ? ";" : "", node->function->name,
+	        slice_name(node->slice));
 	fprintf(out, "%s c%" PRIu64 " j%" PRIu64 " p%" PRIu64 " t%" PRIu64 "/%" PRIu64, path,
 	        node->calls, node->jump_calls, node->partial_calls, ptf_call_node_timed_calls(node),
 	        node->times ? node->times->total.sum_ns : 0);
@@ -952,10 +977,31 @@ static void print_below(FILE *out, const struct ptf_call_node *node, const char 
 
 void script_print_tree(FILE *out, const struct ptf_call_tree *tree, bool insns)
 {
-	print_below(out, &tree->root, "", insns);
+	struct ptf_call_tree joined;
+	const struct ptf_call_node *root;
+
+	/* A copy: siblings of the same function and slice are one. */
+	ptf_call_tree_init(&joined);
+	root = ptf_call_tree_copy(&joined, &tree->root);
+	if (!root)
+		abort();
+	print_below(out, root, "", insns);
+	ptf_call_tree_release(&joined);
 	if (insns)
 		fprintf(out, "(root) i%" PRIu64 " on:%" PRIu64 "\n", tree->root.insns,
 		        tree->root.on_ns);
+}
+
+void script_print_slow(FILE *out, const struct ptf_slow_calls *slow)
+{
+	for (size_t i = 0; slow && i < slow->n; i++) {
+		const struct ptf_slow_call *call = &slow->v[i];
+
+		fprintf(out, "at %" PRIu64 ": %" PRIu64 " + %" PRIu64 " + %" PRIu64 " ns\n",
+		        call->start_ns, call->parts.ns[PTF_PART_ON],
+		        call->parts.ns[PTF_PART_KERNEL], call->parts.ns[PTF_PART_OFF]);
+		print_below(out, call->node, call->node->function->name, true);
+	}
 }
 
 void script_print_rules(FILE *out, const struct ptf_stack_rule_counts *rules)

@@ -42,11 +42,17 @@ extern const size_t script_case_count;
 /* The names of the functions that scripts use; "unknown" ids are never made. */
 const struct ptf_function *script_function(const char *name);
 
+/* Makes the functions of this name, and no others, watched (NULL: none). */
+void script_watch(const char *name);
+
 /* The life of the script's thread, without off spans. */
 struct ptf_thread_timeline script_life(const struct script *script);
 
-/* Prints the nodes below the root, sorted, one in a line; with their instructions if asked. */
+/* Prints the nodes below the root, sorted, one in a line, with their slices; with their
+ * instructions if asked. */
 void script_print_tree(FILE *out, const struct ptf_call_tree *tree, bool insns);
+/* Prints the slow calls (may be NULL), each with what is below its node. */
+void script_print_slow(FILE *out, const struct ptf_slow_calls *slow);
 void script_print_rules(FILE *out, const struct ptf_stack_rule_counts *rules);
 /* Prints the durations of each function's calls, whole and by part. */
 void script_print_times(FILE *out, const struct ptf_call_tree *tree);

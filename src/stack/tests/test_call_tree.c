@@ -136,6 +136,52 @@ static void test_merge(void **state)
 	ptf_call_tree_release(&from);
 }
 
+/* The slowest of many calls are kept, and what the others needed is used again. */
+static void test_slow_calls(void **state)
+{
+	enum { CALLS = 100000 };
+	struct ptf_call_tree tree;
+	struct ptf_slow_calls *slow = NULL;
+	size_t total_before = 0;
+
+	ptf_call_tree_init(&tree);
+	for (uint64_t i = 0; i < CALLS; i++) {
+		struct ptf_call_node *node =
+		        ptf_call_tree_open(&tree, &tree.root, script_function("a"));
+		struct ptf_slow_call call = {.start_ns = i, .parts = {.ns = {i / 2, 1, i % 7}}};
+
+		assert_non_null(node);
+		assert_true(
+		        ptf_call_tree_add_time(&tree, child(&tree, node, "b"), PTF_TIME_LOST, i));
+		assert_true(ptf_call_tree_add_call(&tree, node, &call.parts));
+		call.node = node;
+		assert_true(ptf_slow_calls_add(&slow, &tree, &call));
+		assert_true(ptf_call_tree_close(&tree, node, PTF_SLICE_FIRST + i % 20));
+		if (i == 1000)
+			total_before = tree.arena.total;
+	}
+	assert_int_equal(slow->n, PTF_SLOW_CALLS);
+	for (size_t i = 0; i < PTF_SLOW_CALLS; i++) {
+		const struct ptf_slow_call *call = &slow->v[i];
+
+		/* i / 2 + i % 7 is largest for these, in this order */
+		assert_true(call->start_ns >= CALLS - 24);
+		assert_int_equal(
+		        ptf_call_node_time(call->node->children, PTF_TIME_LOST), call->start_ns);
+		if (i)
+			assert_true(ptf_time_parts_sum(&call->parts) <=
+			            ptf_time_parts_sum(&slow->v[i - 1].parts));
+	}
+	assert_int_equal(tree.nodes, 2 * 20 + 2 * PTF_SLOW_CALLS);
+	assert_in_range(tree.arena.total, total_before, total_before + (512 << 10));
+	ptf_slow_calls_drop(slow, &tree, &tree.root); /* none stands on it */
+	assert_int_equal(slow->n, PTF_SLOW_CALLS);
+	ptf_slow_calls_drop(slow, &tree, NULL);
+	assert_int_equal(slow->n, 0);
+	assert_int_equal(tree.nodes, 2 * 20);
+	ptf_call_tree_release(&tree);
+}
+
 /* Depth first, each node once; `up` leads from level to level; a subtree ends with its top. */
 static void test_walk(void **state)
 {
@@ -225,6 +271,7 @@ int main(void)
 	        cmocka_unit_test(test_every_class_has_its_state),
 	        cmocka_unit_test(test_off_classes),
 	        cmocka_unit_test(test_merge),
+	        cmocka_unit_test(test_slow_calls),
 	        cmocka_unit_test(test_walk),
 	        cmocka_unit_test(test_prune),
 	        cmocka_unit_test(test_a_million_frames),

@@ -208,8 +208,8 @@ static void truth(struct ptf_known_stack *known, uint64_t time_ns)
 		frame(known, "c", 0x35);
 }
 
-/* Wherever the mark stands and wherever segments are cut, all of it happened under main. */
-static void test_in_the_flow(void **state)
+/* Wherever the mark stands and wherever segments are cut, the tree is `want`. */
+static void assert_in_the_flow(const char *want)
 {
 	size_t n;
 	const struct ptf_flow_item *items = middle(&n);
@@ -232,14 +232,45 @@ static void test_in_the_flow(void **state)
 			*strstr(text, "known_stack") = '\0';
 			if (strstr(text, "outer_frame"))
 				*strstr(text, "outer_frame") = '\0';
-			assert_string_equal(text, "main c0 j0 p1 t0/0\n"
-			                          "main;a c0 j0 p1 t0/0 on:20\n"
-			                          "main;a;b c1 j0 p2 t0/0 on:30\n"
-			                          "main;a;b;c c2 j0 p1 t1/10 on:40\n"
-			                          "main;a;c c1 j0 p0 t1/10 on:10\n");
+			assert_string_equal(text, want);
 			free(text);
 		}
 	}
+}
+
+/* All of it happened under main. */
+static void test_in_the_flow(void **state)
+{
+	assert_in_the_flow("main c0 j0 p1 t0/0\n"
+	                   "main;a c0 j0 p1 t0/0 on:20\n"
+	                   "main;a;b c1 j0 p2 t0/0 on:30\n"
+	                   "main;a;b;c c2 j0 p1 t1/10 on:40\n"
+	                   "main;a;c c1 j0 p0 t1/10 on:10\n");
+}
+
+/* Also when one of the functions is watched, found below all others or above. */
+static void test_watched_in_the_flow(void **state)
+{
+	script_watch("main");
+	assert_in_the_flow("main#untimed c0 j0 p1 t0/0\n"
+	                   "main#untimed;a c0 j0 p1 t0/0 on:20\n"
+	                   "main#untimed;a;b c1 j0 p2 t0/0 on:30\n"
+	                   "main#untimed;a;b;c c2 j0 p1 t1/10 on:40\n"
+	                   "main#untimed;a;c c1 j0 p0 t1/10 on:10\n");
+	script_watch("a");
+	assert_in_the_flow("main c0 j0 p1 t0/0\n"
+	                   "main;a#untimed c0 j0 p1 t0/0 on:20\n"
+	                   "main;a#untimed;b c1 j0 p2 t0/0 on:30\n"
+	                   "main;a#untimed;b;c c2 j0 p1 t1/10 on:40\n"
+	                   "main;a#untimed;c c1 j0 p0 t1/10 on:10\n");
+	script_watch("c");
+	assert_in_the_flow("main c0 j0 p1 t0/0\n"
+	                   "main;a c0 j0 p1 t0/0 on:20\n"
+	                   "main;a;b c1 j0 p2 t0/0 on:30\n"
+	                   "main;a;b;c#untimed c1 j0 p1 t0/0 on:30\n"
+	                   "main;a;b;c#10 c1 j0 p0 t1/10 on:10\n"
+	                   "main;a;c#10 c1 j0 p0 t1/10 on:10\n");
+	script_watch(NULL);
 }
 
 /* The copy is right; what was believed before ends as after a gap. */
@@ -415,6 +446,7 @@ int main(void)
 	        cmocka_unit_test(test_idle_thread),
 	        cmocka_unit_test(test_returns_through_found_frames),
 	        cmocka_unit_test(test_in_the_flow),
+	        cmocka_unit_test(test_watched_in_the_flow),
 	        cmocka_unit_test(test_contradiction),
 	        cmocka_unit_test(test_copy_that_ends_early),
 	        cmocka_unit_test(test_inside_a_handler),

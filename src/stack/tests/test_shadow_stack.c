@@ -163,6 +163,77 @@ static void test_parts_of_a_call(void **state)
 	}
 }
 
+/* What a script's tree and slow calls are when a function is watched. */
+static char *watched_text(const char *script, const char *function)
+{
+	struct whole w;
+	char *text;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	assert_non_null(out);
+	script_watch(function);
+	for (size_t i = 0; i < script_case_count; i++) {
+		if (strcmp(script_cases[i].name, script) != 0)
+			continue;
+		run_items(&w, &script_cases[i], NULL, 0);
+		script_print_tree(out, &w.stitch.tree, false);
+		script_print_slow(out, w.stitch.stack.slow);
+		release(&w);
+	}
+	script_watch(NULL);
+	fclose(out);
+	return text;
+}
+
+static void assert_watched(const char *script, const char *function, const char *want)
+{
+	char *text = watched_text(script, function);
+
+	assert_string_equal(text, want);
+	free(text);
+}
+
+/* Calls of a watched function stand apart by duration; the ones inside of another do not, nor those
+ * of which only a part was seen. */
+static void test_watched_calls(void **state)
+{
+	assert_watched("tail jumps", "b",
+	        "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+	        "main;a c1 j0 p0 t1/10 on:10\n"
+	        "main;b#30 c1 j1 p0 t1/30 on:20\n"
+	        "main;b#30;c c1 j0 p0 t1/10 on:10\n"
+	        "main;c c1 j1 p0 t1/10 on:10\n"
+	        "at 1020: 30 + 0 + 0 ns\n"
+	        "b;c c1 j0 p0 t1/10 i7 on:10\n");
+	assert_watched("recursion", "a",
+	        "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+	        "main;a#70 c1 j0 p0 t1/70 on:30\n"
+	        "main;a#70;a c2 j0 p0 t2/40 on:30\n"
+	        "main;a#70;a;a c1 j0 p0 t1/10 on:10\n"
+	        "at 1010: 70 + 0 + 0 ns\n"
+	        "a;a c2 j0 p0 t2/40 i14 on:30\n"
+	        "a;a;a c1 j0 p0 t1/10 i7 on:10\n");
+	assert_watched("returns below the base", "a",
+	        "main c0 j0 p1 t0/0 on:30\n"
+	        "main;a#untimed c0 j0 p1 t0/0 on:10\n"
+	        "main;a#untimed;b c0 j0 p1 t0/0 on:20\n"
+	        "main;a#untimed;b;c c1 j0 p1 t1/10 on:30 kernel:20\n"
+	        "main;a#untimed;b;c;handler c1 j0 p0 t1/10 on:10\n"
+	        "main;a#10 c1 j0 p0 t1/10 on:10\n"
+	        "main;b c1 j0 p0 t1/10 on:10\n"
+	        "at 1100: 10 + 0 + 0 ns\n");
+	/* handler's call was there before its caller b was seen, and stays where it is. */
+	assert_watched("returns below the base", "handler",
+	        "main c0 j0 p1 t0/0 on:30\n"
+	        "main;a c1 j0 p1 t1/10 on:20\n"
+	        "main;a;b c0 j0 p1 t0/0 on:20\n"
+	        "main;a;b;c c1 j0 p1 t1/10 on:30 kernel:20\n"
+	        "main;a;b;c;handler#10 c1 j0 p0 t1/10 on:10\n"
+	        "main;b c1 j0 p0 t1/10 on:10\n"
+	        "at 1010: 10 + 0 + 0 ns\n");
+}
+
 /* wall = on + kernel + off + lost to the nanosecond, wherever one span lies. */
 static void test_wall_is_the_sum_of_states(void **state)
 {
@@ -415,6 +486,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_rules),
 	        cmocka_unit_test(test_parts_of_a_call),
+	        cmocka_unit_test(test_watched_calls),
 	        cmocka_unit_test(test_wall_is_the_sum_of_states),
 	        cmocka_unit_test(test_window_clips),
 	        cmocka_unit_test(test_off_time_has_place_and_reason),

@@ -41,6 +41,7 @@ static char *run_text(const struct run *run)
 	assert_non_null(out);
 	script_print_tree(out, &run->stitch.tree, true);
 	script_print_times(out, &run->stitch.tree);
+	script_print_slow(out, run->stitch.stack.slow);
 	script_print_rules(out, &run->rules);
 	fclose(out);
 	return text;
@@ -248,6 +249,63 @@ static void test_off_spans_cross_the_cuts(void **state)
 	compare_all(spans, sizeof(spans) / sizeof(spans[0]), true, (struct cutting){0});
 	compare_all(spans, sizeof(spans) / sizeof(spans[0]), true,
 	        (struct cutting){.untimed_sync = true});
+}
+
+/* ---- watched functions ---- */
+
+static const char *const watched_functions[] = {
+        "main", "a", "b", "c", "task", "switch", "handler", "restorer"};
+
+/* Wherever the cuts: the same calls, in the same slices, the same ones slowest. */
+static void test_watched_calls_cut_everywhere(void **state)
+{
+	static const struct ptf_off_span spans[] = {
+	        {1008, 1012, PTF_OFF_BLOCKED}, {1024, 1057, PTF_OFF_BLOCKED}};
+
+	for (size_t i = 0; i < sizeof(watched_functions) / sizeof(*watched_functions); i++) {
+		script_watch(watched_functions[i]);
+		compare_all(spans, 2, true, (struct cutting){0});
+	}
+	script_watch("a");
+	compare_all(NULL, 0, true, (struct cutting){.no_sync = true});
+	compare_all(NULL, 0, false, (struct cutting){0});
+	script_watch(NULL);
+}
+
+/* Watching a function takes nothing away: with the slices joined the tree is as without. */
+static void test_slices_add_up(void **state)
+{
+	for (size_t i = 0; i < script_case_count; i++) {
+		struct script script = {0};
+		struct ptf_thread_timeline life;
+		char *want;
+
+		script_cases[i].write(&script);
+		life = script_life(&script);
+		want = run_whole(&script, &life);
+		for (size_t f = 0; f < sizeof(watched_functions) / sizeof(*watched_functions);
+		        f++) {
+			struct run run;
+			char *got;
+
+			script_watch(watched_functions[f]);
+			begin(&run, &life);
+			for (size_t k = 0; k < script.n; k++)
+				assert_int_equal(ptf_stitch_item(&run.stitch, &script.items[k]), 0);
+			assert_int_equal(ptf_stitch_finish(&run.stitch), 0);
+			ptf_call_node_unwatch(&run.stitch.tree.root);
+			run.stitch.stack.slow = NULL;
+			got = run_text(&run);
+			if (strcmp(got, want) != 0)
+				print_message("%s, watching %s\n", script_cases[i].name,
+				        watched_functions[f]);
+			assert_string_equal(got, want);
+			free(got);
+			release(&run);
+			script_watch(NULL);
+		}
+		free(want);
+	}
 }
 
 /* ---- what a cut adds ---- */
@@ -563,6 +621,8 @@ int main(void)
 	        cmocka_unit_test(test_without_sync),
 	        cmocka_unit_test(test_without_timing),
 	        cmocka_unit_test(test_off_spans_cross_the_cuts),
+	        cmocka_unit_test(test_watched_calls_cut_everywhere),
+	        cmocka_unit_test(test_slices_add_up),
 	        cmocka_unit_test(test_gap_between_segments),
 	        cmocka_unit_test(test_start_of_a_fragment),
 	        cmocka_unit_test(test_gap_before_dark_segment),
