@@ -259,11 +259,11 @@ int ptf_shadow_stack_book_exit(
 	struct ptf_time_parts call;
 	bool timed;
 
-	if (frame->inside || stack->muted)
+	if (frame->inside)
 		return 0;
 	timed = frame->entered && seen && stack->thread && frame->entry_ns != PTF_NO_TIME &&
-	        time_ns != PTF_NO_TIME && time_ns >= frame->entry_ns;
-	if (!frame->entered || !seen)
+	        time_ns != PTF_NO_TIME && time_ns >= frame->entry_ns && !stack->muted;
+	if ((!frame->entered || !seen) && !stack->muted)
 		frame->node->partial_calls++;
 	if (timed) {
 		call = ptf_time_parts_since(&stack->booked, &frame->before);
