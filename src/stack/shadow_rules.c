@@ -183,6 +183,18 @@ static int leave_for_filtered(struct ptf_shadow_stack *stack, const struct ptf_f
 	return ptf_shadow_stack_leave(stack, stack->frames.n - 1, item->time_ns, true);
 }
 
+/* A handler's function returns into what it interrupted, without sigreturn: where that stopped, or
+ * elsewhere, if the handler before it said so. */
+static bool goes_on_interrupted(
+        const struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	const struct ptf_frame *top = ptf_shadow_stack_top_frame(stack);
+
+	if (ptf_ip_range_has(top->resume, item->to))
+		return true;
+	return stack->frames.n >= 2 && item->mid_entry && top[-1].function == item->to_function;
+}
+
 static int apply_return(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
 {
 	const struct ptf_frame *top = ptf_shadow_stack_top_frame(stack);
@@ -198,7 +210,7 @@ static int apply_return(struct ptf_shadow_stack *stack, const struct ptf_flow_it
 		return DONE;
 	if (stack->local)
 		return REFUSED;
-	if (top && top->async && ptf_ip_range_has(top->resume, item->to)) {
+	if (top && top->async && goes_on_interrupted(stack, item)) {
 		ptf_shadow_stack_fired(stack, PTF_RULE_ASYNC_RETURN);
 		return ptf_shadow_stack_leave(stack, stack->frames.n - 1, item->time_ns, true);
 	}

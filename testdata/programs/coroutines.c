@@ -122,7 +122,9 @@ int main(void)
 {
 	run_contexts();
 	run_fibers();
+	marker();
 	printf("result %lu\n", sum);
+	PRINT_PATH("main;marker", 1);
 	PRINT_CALLS(context_task);
 	PRINT_CALLS(context_work);
 	PRINT_CALLS(context_yield);

@@ -24,7 +24,9 @@ int main(int argc, char **argv)
 
 	for (int i = 0; i < 3; i++)
 		sum += dive(depth - 1);
+	marker();
 	printf("result %u\n", sum);
+	PRINT_PATH("main;marker", 1);
 	PRINT_CALLS(dive);
 	PRINT_THREADS(1);
 	return 0;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // C++ exceptions that unwind through frames with destructors, are thrown again, and come out of the
-// standard library; virtual calls.
+// standard library; of recursive functions, each frame of which has something to do; out of a
+// function that must not throw. Virtual calls.
+#include <csetjmp>
+#include <exception>
 #include <stdexcept>
 #include <vector>
 
@@ -15,6 +18,11 @@ COUNTER(catches);
 COUNTER(catches_range);
 COUNTER(guard_leave);
 COUNTER(shape_area);
+COUNTER(cleans_up);
+COUNTER(rethrows);
+COUNTER(must_not_throw);
+COUNTER(on_terminate);
+COUNTER(survives);
 
 extern "C" {
 TRACED static void guard_leave(int *p)
@@ -41,6 +49,13 @@ struct Guard {
 	~Guard()
 	{
 		guard_leave(left);
+	}
+};
+
+struct Mark {
+	~Mark()
+	{
+		marker();
 	}
 };
 
@@ -123,6 +138,71 @@ TRACED static int catches_range(const std::vector<int> &v, size_t i)
 }
 }
 
+namespace
+{
+
+std::jmp_buf terminated;
+
+} // namespace
+
+extern "C" {
+
+/* Its destructor runs once in each frame, when the frame is the innermost one. */
+TRACED static void cleans_up(int depth)
+{
+	ENTER(cleans_up);
+	Mark mark;
+	if (depth == 0)
+		throw depth;
+	cleans_up(depth - 1);
+	KEEP(depth);
+}
+
+TRACED static void rethrows(int depth)
+{
+	ENTER(rethrows);
+	try {
+		if (depth == 0)
+			throw depth;
+		rethrows(depth - 1);
+	} catch (int) {
+		marker();
+		throw;
+	}
+}
+
+TRACED static void must_not_throw(int n) noexcept
+{
+	ENTER(must_not_throw);
+	thrower(n);
+	KEEP(n);
+}
+
+TRACED static void on_terminate()
+{
+	ENTER(on_terminate);
+	std::longjmp(terminated, 1);
+}
+
+TRACED static void survives()
+{
+	ENTER(survives);
+	std::set_terminate(on_terminate);
+	if (setjmp(terminated) == 0)
+		must_not_throw(1);
+	marker();
+	__asm__ volatile("");
+}
+
+TRACED static void swallow(void (*f)(int), int depth)
+{
+	try {
+		f(depth);
+	} catch (int) {
+	}
+}
+}
+
 int main()
 {
 	const Square square;
@@ -136,7 +216,20 @@ int main()
 		KEEP(shape);
 		sum += catches(i, &left) + catches_range(v, (size_t)i % 5) + shape->area(i);
 	}
+	swallow(cleans_up, 3);
+	swallow(rethrows, 2);
+	survives();
+	marker();
 	printf("result %d %d\n", sum, left);
+	PRINT_PATH("main;marker", 1);
+	PRINT_PATH("main;survives;marker", 1);
+	PRINT_PATH("main;swallow;cleans_up;marker", 1);
+	PRINT_PATH("main;swallow;cleans_up;cleans_up;marker", 1);
+	PRINT_PATH("main;swallow;cleans_up;cleans_up;cleans_up;marker", 1);
+	PRINT_PATH("main;swallow;cleans_up;cleans_up;cleans_up;cleans_up;marker", 1);
+	PRINT_PATH("main;swallow;rethrows;marker", 1);
+	PRINT_PATH("main;swallow;rethrows;rethrows;marker", 1);
+	PRINT_PATH("main;swallow;rethrows;rethrows;rethrows;marker", 1);
 	PRINT_CALLS(catches);
 	PRINT_CALLS(throws_again);
 	PRINT_CALLS(passes_through);
@@ -144,6 +237,11 @@ int main()
 	PRINT_CALLS(guard_leave);
 	PRINT_CALLS(catches_range);
 	PRINT_CALLS(shape_area);
+	PRINT_CALLS(cleans_up);
+	PRINT_CALLS(rethrows);
+	PRINT_CALLS(must_not_throw);
+	PRINT_CALLS(on_terminate);
+	PRINT_CALLS(survives);
 	PRINT_THREADS(1);
 	return 0;
 }

@@ -107,7 +107,9 @@ int main(void)
 		sum += touch(pages + i / 2 * PAGE + 64 * (i % 2), i);
 	for (int i = 0; i < TRAPS; i++)
 		sum += trap(i);
+	marker();
 	printf("result %ld\n", sum);
+	PRINT_PATH("main;marker", 1);
 	PRINT_CALLS(touch);
 	PRINT_CALLS(trap);
 	PRINT_CALLS(before_store);

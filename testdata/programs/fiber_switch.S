@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* void fiber_switch(void **from, void *to): leaves by a return that no call of this stack made. */
-	.text
-	.globl	fiber_switch
-	.type	fiber_switch, @function
-fiber_switch:
+/*
+ * void fiber_switch(void **from, void *to) leaves by a return that no call of its stack made,
+ * jump_switch by a jump to the address that it takes from the stack.
+ */
+.macro SWITCH name
+	.globl	\name
+	.type	\name, @function
+\name:
 	.cfi_startproc
 	push	%rbp
 	push	%rbx
@@ -19,7 +22,21 @@ fiber_switch:
 	pop	%r12
 	pop	%rbx
 	pop	%rbp
-	ret
+.endm
+
+.macro END name
 	.cfi_endproc
-	.size	fiber_switch, . - fiber_switch
+	.size	\name, . - \name
+.endm
+
+	.text
+SWITCH fiber_switch
+	ret
+END fiber_switch
+
+SWITCH jump_switch
+	pop	%rcx
+	jmp	*%rcx
+END jump_switch
+
 	.section .note.GNU-stack, "", @progbits

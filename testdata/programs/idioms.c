@@ -3,7 +3,8 @@
  * Code that is not call and return pairs, though it looks so: a call to the next instruction (reads
  * the instruction pointer), retpolines, a push and a return that is a jump; and indirect calls
  * through memory, conditional branches to the next instruction, returns with prefix and operand,
- * and functions with a cold part elsewhere.
+ * functions with a cold part elsewhere, naked functions, code that a call of the next instruction
+ * runs twice, and callees that return behind data that follows the call.
  */
 #include <stdlib.h>
 
@@ -17,12 +18,14 @@ unsigned long memory_call(unsigned long (**f)(unsigned long), unsigned long x);
 unsigned long odd_returns(unsigned long x);
 unsigned long returns_prefixed(unsigned long x);
 unsigned long returns_with_pop(unsigned long x);
+unsigned long runs_twice(void (*f)(void));
+unsigned long reads_inline(void (*f)(void));
 
 COUNTER(target);
 COUNTER(rarely_cold);
 COUNTER(report_rare);
 
-TRACED static unsigned long target(unsigned long x)
+TRACED __attribute__((used)) static unsigned long target(unsigned long x)
 {
 	ENTER(target);
 	return x * 3 + 1;
@@ -47,6 +50,12 @@ TRACED static unsigned long rarely_cold(unsigned long x)
 	return x + target(x) + 1;
 }
 
+/* No prologue, and an end in a jump. */
+__attribute__((naked, noipa)) static unsigned long naked_jump(unsigned long x)
+{
+	__asm__("add $1, %rdi\n\tjmp target");
+}
+
 int main(void)
 {
 	enum { ROUNDS = 60 };
@@ -60,8 +69,15 @@ int main(void)
 		sum += memory_call(&slot, i);
 		sum += odd_returns(i);
 		sum += rarely_cold(i);
+		sum += naked_jump(i);
+		sum += runs_twice(marker);
+		sum += reads_inline(marker);
 	}
+	marker();
 	printf("result %lu\n", sum);
+	PRINT_PATH("main;marker", 1);
+	PRINT_PATH("main;runs_twice;marker", 2 * ROUNDS);
+	PRINT_PATH("main;reads_inline;marker", ROUNDS);
 	PRINT_CALLS(target);
 	PRINT_CALLS(rarely_cold);
 	PRINT_CALLS(report_rare);
@@ -74,6 +90,11 @@ int main(void)
 	printf("calls odd_returns %d\n", ROUNDS);
 	printf("calls returns_prefixed %d\n", 2 * ROUNDS);
 	printf("calls returns_with_pop %d\n", 2 * ROUNDS);
+	/* Of the calls of runs_twice one in two is of its next instruction. */
+	printf("calls naked_jump %d\n", ROUNDS);
+	printf("calls runs_twice %d\n", 2 * ROUNDS);
+	printf("calls reads_inline %d\n", ROUNDS);
+	printf("calls skips_inline %d\n", ROUNDS);
 	PRINT_THREADS(1);
 	return 0;
 }

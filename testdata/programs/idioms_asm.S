@@ -92,4 +92,41 @@ FUNCTION returns_with_pop
 	ret	$16
 END returns_with_pop
 
+/* What follows the call runs twice: the first time it returns to itself. */
+FUNCTION runs_twice
+	push	%rbx
+	.cfi_adjust_cfa_offset 8
+	mov	%rdi, %rbx
+	xor	%eax, %eax
+	call	1f
+	pop	%rbx
+	.cfi_adjust_cfa_offset -8
+	ret
+1:	call	2f
+2:	call	*%rbx
+	ret
+END runs_twice
+
+/* The callee takes the data behind the call, and returns behind it. */
+FUNCTION reads_inline
+	push	%rbx
+	.cfi_adjust_cfa_offset 8
+	mov	%rdi, %rbx
+	call	skips_inline
+	.quad	42
+	push	%rax
+	call	*%rbx
+	pop	%rax
+	pop	%rbx
+	.cfi_adjust_cfa_offset -8
+	ret
+END reads_inline
+
+FUNCTION skips_inline
+	mov	(%rsp), %rdx
+	mov	(%rdx), %rax
+	addq	$8, (%rsp)
+	ret
+END skips_inline
+
 	.section .note.GNU-stack, "", @progbits

@@ -8,6 +8,8 @@
  *     threads N        threads that ran, the main thread and those of child processes included
  *     thread NAME N    of those, N ended under this name (only names that the program gave itself)
  *     time NAME NS     wall-clock nanoseconds that the function took, all calls together
+ *     path F;G;marker N   marker was entered N times under exactly these frames, main or a thread's
+ *                      first function outermost; all paths on which it was entered are told
  */
 #ifndef PROGRAM_H
 #define PROGRAM_H
@@ -29,5 +31,13 @@
 
 /* Keeps the call before it from becoming a tail call, and values from being thrown away. */
 #define KEEP(x) __asm__ volatile("" : "+r"(x) : : "memory")
+
+#define PRINT_PATH(path, n) printf("path %s %lu\n", (path), (unsigned long)(n))
+
+/* Called where the depth of the stack is known again after something hard. */
+TRACED __attribute__((unused)) static void marker(void)
+{
+	__asm__ volatile("");
+}
 
 #endif

@@ -35,7 +35,9 @@ int main(void)
 {
 	unsigned sum = fib(15) + ackermann(2, 9);
 
+	marker();
 	printf("result %u\n", sum);
+	PRINT_PATH("main;marker", 1);
 	PRINT_CALLS(fib);
 	PRINT_CALLS(ackermann);
 	PRINT_THREADS(1);

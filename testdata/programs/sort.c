@@ -49,7 +49,9 @@ int main(int argc, char **argv)
 		return 1;
 	fill(v, n);
 	qsort(v, n, sizeof *v, compare_ints);
+	marker();
 	printf("result %u\n", checksum(v, n));
+	PRINT_PATH("main;marker", 1);
 	free(v);
 	PRINT_CALLS(fill);
 	PRINT_CALLS(compare_ints);

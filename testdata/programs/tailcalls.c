@@ -89,7 +89,9 @@ int main(void)
 	for (unsigned i = 0; i < 200; i++)
 		result += chain_start(&s, i) + (unsigned)is_even(i) +
 		          (unsigned)length_of("tail call");
+	marker();
 	printf("result %u\n", result);
+	PRINT_PATH("main;marker", 1);
 	PRINT_CALLS(chain_start);
 	PRINT_CALLS(chain_add);
 	PRINT_CALLS(chain_mul);

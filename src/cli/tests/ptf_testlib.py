@@ -100,7 +100,17 @@ _TABLE = {
     "manythreads": (_BOTH, (), False, False, 1),
     "plan": (_BOTH, (), False, False, 1),
     "forks": (_BOTH, (), False, False, 6),
-    "execs": (_BOTH, (), False, False, 4),
+    "execs": (_BOTH, (), False, False, 5),
+    "bindings": (_BOTH, (), True, True, 1),
+    "bindings_ibt": (_BOTH, (), True, True, 1),
+    "bindings_now": (_BOTH, (), True, True, 1),
+    "generators": (_BOTH, (), True, True, 1),
+    "signal_throws": (_BOTH, (), True, False, 1),
+    "thunks": (_BOTH, (), True, True, 1),
+    "thunks_extern": (_BOTH, (), True, True, 1),
+    "thunks_inline": (_BOTH, (), True, True, 1),
+    "thunks_return": (_BOTH, (), True, True, 1),
+    "unwinds": (_BOTH, (), False, False, 1),
 }
 # Not in the table, because perf cannot decode code that no file holds: jit.
 
@@ -130,15 +140,17 @@ class Truth:
         self.threads = None  # number, child processes included
         self.names = {}  # thread name -> threads of that name, only those the program chose
         self.times = {}  # function name -> ns
+        self.paths = {}  # "main;f;marker" -> entries of marker there
         for line in text.splitlines():
-            match = re.fullmatch(r"(calls|threads|thread|time) (?:(.*) )?(\d+)", line)
+            match = re.fullmatch(r"(calls|threads|thread|time|path) (?:(.*) )?(\d+)", line)
             if not match:
                 continue
             kind, name, number = match.group(1), match.group(2), int(match.group(3))
             if kind == "threads":
                 self.threads = number
             else:
-                {"calls": self.calls, "thread": self.names, "time": self.times}[kind][name] = number
+                {"calls": self.calls, "thread": self.names, "time": self.times,
+                 "path": self.paths}[kind][name] = number
 
 
 # ---------------------------------------------------------------------------------------------

@@ -6,6 +6,9 @@
                      program counted itself: the recording is right, whatever `report` says
     PerfCalls        `report` counts as many call instructions into every function as perf
     OwnCounters      `report` counts the entries that the program counted itself
+    Markers          the depth of the stack is right again after every hard thing, with both clocks
+                     and with segments so short that each of them lies on a segment's border
+    Segments         the call tree is the same wherever segments are cut, and with -j 1 and 2
     Stacks           every function stands under a caller that the source allows
     Accounting       the sums of the report hold, and the threads are those that ran
 
@@ -27,10 +30,18 @@ import ptf_testlib as lib
 NOT_BY_CALL = {
     "tailcalls": {"chain_add", "chain_mul", "chain_rotate", "is_even", "is_odd"},
     "faults": {"on_segv", "on_ill"},
-    "signals": {"on_outer", "on_inner", "on_alternate", "on_escape"},
+    "signals": {"on_outer", "on_inner", "on_alternate", "on_escape", "on_chain", "on_trap",
+                "injected", "on_last"},
     "timer": {"on_alarm"},
     "idioms": {"target"},
     "coroutines": {"context_task"},
+    "generators": {"count_up", "first_runner", "second_runner", "third_runner", "even_worker",
+                   "odd_worker"},
+    "plugins": {"other_plugin_last"},
+    **dict.fromkeys(("bindings", "bindings_ibt", "bindings_now"), {"chosen_plain"}),
+    **dict.fromkeys(("thunks", "thunks_extern", "thunks_inline", "thunks_return"),
+                    {"add_one", "times_three"}),
+    "signal_throws": {"on_fault"},
 }
 
 # Who may stand directly above a function: its callers in the source; for one entered by a tail
@@ -43,10 +54,11 @@ ABOVE = {
     "sort": {"fill": {"main"}, "checksum": {"main"}, "compare_ints": ALL},
     "longjumps": {
         "round_trip": {"main"}, "short_trip": {"main"}, "descend": {"round_trip", "descend"},
+        "climb": {"main", "climb"},
         "jump_out": {"short_trip"}, "after": {"round_trip", "short_trip"},
     },
     "exceptions": {
-        "catches": {"main"}, "throws_again": {"catches"}, "thrower": {"passes_through"},
+        "catches": {"main"}, "throws_again": {"catches"}, "thrower": {"passes_through", "must_not_throw"},
         "passes_through": {"throws_again", "passes_through"}, "guard_leave": {"passes_through"},
         "catches_range": {"main"},
         "shape_area": {"(anonymous namespace)::Square::area", "(anonymous namespace)::Strip::area"},
@@ -65,9 +77,11 @@ ABOVE = {
     "signals": {
         "nested_round": {"main"}, "escape_round": {"main"},
         "escape_from": {"escape_round", "escape_from"},
-        "send": {"nested_round", "on_outer", "escape_from"},
+        "send": {"nested_round", "on_outer", "escape_from", "on_chain", "escape_chain", "main"},
         "handler_work": {"on_inner", "on_outer", "on_alternate", "on_escape", "nested_round",
-                         "escape_round"},
+                         "escape_round", "trap_round"},
+        "on_chain": {"syscall"}, "on_trap": {"trap_round"}, "injected": {"trap_round"},
+        "on_last": {"syscall"},
         "on_outer": {"syscall"}, "on_inner": {"syscall"}, "on_alternate": {"syscall"},
         "on_escape": {"syscall"},
     },
@@ -83,12 +97,12 @@ ABOVE = {
         "child_work": {"child_body", "grandchild"},
     },
     "execs": {
-        "run_by_fork": {"main"}, "run_by_spawn": {"main"},
-        "reap": {"run_by_fork", "run_by_spawn"},
+        "run_by_fork": {"main"}, "run_by_spawn": {"main"}, "run_by_vfork": {"main"},
+        "reap": {"run_by_fork", "run_by_spawn", "run_by_vfork"},
     },
     "plan": {name: {"main"} for name in ("plan_busy", "plan_sleep", "plan_mutex", "plan_fsync")},
     "plugins": {
-        "with_plugin": {"main"}, "tiny_plugin_run": {"with_plugin"},
+        "with_plugin": {"main"}, "tiny_plugin_run": {"with_plugin", "with_mapping"},
         "tiny_plugin_helper": {"tiny_plugin_run"},
     },
     "threadnames": {"spin": {"names_itself", "named_by_prctl", "renamed", "named_by_main",
@@ -119,6 +133,9 @@ PROGRAMS = lib.programs(
 )
 
 
+SHORT = 300  # bytes of a segment, when it is to be short
+
+
 class Recording:
     """A program's recording and what was found in it, each made when first asked for."""
 
@@ -131,14 +148,23 @@ class Recording:
             cls.made[program.file] = cls(program)
         return cls.made[program.file]
 
-    def __init__(self, program, name="data"):
+    def __init__(self, program, name="data", **how):
         self.program = program
         self.path = os.path.join(Recording.directory, f"{program.file}.{name}")
         self.failure = self._perf = self._report = None
         try:
-            self.truth = lib.Truth(lib.record(self.path, program.command))
+            self.truth = lib.Truth(lib.record(self.path, program.command, **how))
         except AssertionError as failure:
             self.failure = failure
+
+    @classmethod
+    def in_pieces(cls, program, clock):
+        """One that is cut into very short segments."""
+        key = (program.file, clock)
+        if key not in cls.made:
+            cls.made[key] = cls(program, f"{clock}.data", clock=clock,
+                                options=["--psb-period", str(SHORT)])
+        return cls.made[key]
 
     def ready(self):
         if self.failure:
@@ -339,7 +365,7 @@ class OwnCounters(EveryProgram):
         seen = collections.Counter()
         for function in recording.report["functions"]:
             if os.path.basename(function["module"]) in (
-                recording.program.file, "libtiny_plugin.so"
+                recording.program.file, "libtiny_plugin.so", "libother_plugin.so"
             ):
                 seen[bare(function["name"])] += function["calls"]
         names = {name: name for name in recording.truth.calls}
@@ -356,6 +382,59 @@ class OwnCounters(EveryProgram):
         cold = [f["name"] for f in recording.report["functions"]
                 if f["name"].endswith(".cold") and f["calls"]]
         self.assertEqual(cold, [])
+
+
+def below(frames, roots):
+    """The frames from the outermost one of `roots` on."""
+    for i, frame in enumerate(frames):
+        if frame in roots:
+            return frames[i:]
+    return frames
+
+
+class Markers(EveryProgram):
+    """The paths of the programs' marker(): these and no others, as often as the program said."""
+
+    def test_paths(self):
+        self.each(self.paths)
+
+    def paths(self, recording):
+        truth = recording.truth
+        if not truth.paths:
+            return
+        roots = {path.partition(";")[0] for path in truth.paths}
+        seen = collections.Counter()
+        for frames, count in lib.report_folded(recording.path, "--weight", "calls"):
+            if frames[-1] == "marker":
+                seen[";".join(bare(frame) for frame in below(frames[1:], roots))] += count
+        self.none(recording, counts_diff("paths", {}, seen, collections.Counter(truth.paths),
+                                         "the program"))
+
+    def test_in_pieces(self):
+        """With both clocks, cut into short segments: the same, and as many entries as ever."""
+        for program in PROGRAMS:
+            for clock in ("insn", "real"):
+                with self.subTest(program=program.file, clock=clock):
+                    recording = Recording.in_pieces(program, clock).ready()
+                    self.paths(recording)
+                    OwnCounters.entries(self, recording)
+                    self.assertEqual(lib.identity_errors(recording.report), [])
+
+
+class Segments(EveryProgram):
+    def test_same_tree(self):
+        for program in PROGRAMS:
+            if program.steady and program.name != "deep":
+                with self.subTest(program=program.file):
+                    self.same(program)
+
+    def same(self, program):
+        whole, cut = Recording.of(program).ready(), Recording.in_pieces(program, "insn").ready()
+        trees = [lib.run([lib.PTFLAME, "report", "-i", path, "--weight", "calls", "-j", jobs]).stdout
+                 for path in (whole.path, cut.path) for jobs in ("1", "2")]
+        self.assertGreater(cut.report["decode"]["psbs"], whole.report["decode"]["psbs"] + 10)
+        for tree in trees[1:]:
+            self.assertEqual(trees[0], tree)
 
 
 class Stacks(EveryProgram):

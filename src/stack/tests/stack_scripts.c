@@ -394,7 +394,7 @@ static void write_call_next_twice(struct script *s)
 }
 
 /* The handler changes where the interrupted code goes on: in it, then in a function that returns
- * there. */
+ * there, then in one that returns behind it. */
 static void write_changed_context(struct script *s)
 {
 	sync_at(s, "main+10");
@@ -410,6 +410,12 @@ static void write_changed_context(struct script *s)
 	off(s, PTF_CAUSE_SYSCALL, "restorer+7");
 	on(s, PTF_CAUSE_NONE, "b");
 	ret(s, "a+30");
+	off(s, PTF_CAUSE_ASYNC, "a+40");
+	on(s, PTF_CAUSE_NONE, "handler");
+	ret(s, "restorer");
+	off(s, PTF_CAUSE_SYSCALL, "restorer+7");
+	on(s, PTF_CAUSE_NONE, "b");
+	ret(s, "a+42");
 	ret(s, "main+25");
 }
 
@@ -838,11 +844,11 @@ const struct script_case script_cases[] = {
                 "call_next:1 "},
         {"sigreturn to a changed context", write_changed_context,
                 "main c0 j0 p1 t0/0 on:20 kernel:20\n"
-                "main;a c1 j0 p0 t1/120 on:30 interrupt:20\n"
-                "main;a;b c1 j1 p0 t1/10 on:10\n"
-                "main;a;handler c2 j2 p0 t2/20 on:20\n"
-                "main;a;restorer c2 j2 p0 t2/40 on:20 syscall:20\n",
-                "async_entry:3 async_return:2 resume_elsewhere:1 "},
+                "main;a c1 j0 p0 t1/180 on:40 interrupt:30\n"
+                "main;a;b c2 j2 p0 t2/20 on:20\n"
+                "main;a;handler c3 j3 p0 t3/30 on:30\n"
+                "main;a;restorer c3 j3 p0 t3/60 on:30 syscall:30\n",
+                "async_entry:5 async_return:4 resume_elsewhere:1 "},
         {"restarted system call", write_restart,
                 "main c0 j0 p1 t0/0 on:20 kernel:20\n"
                 "main;a c1 j0 p0 t1/80 on:30 syscall:20\n"
