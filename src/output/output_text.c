@@ -172,9 +172,7 @@ void ptf_text_append_frame(struct ptf_text *text, const struct ptf_view_node *no
 		return;
 	ptf_text_printf(text, ":%" PRIu64 "(%" PRIu64 "),avg:", node->calls, node->partial_calls);
 	if (node->times.total.count)
-		ptf_text_printf(text, "%" PRIu64 ",p99:%" PRIu64,
-		        ptf_latency_mean(&node->times.total),
-		        ptf_latency_percentile(&node->times.total, 0.99));
+		ptf_text_printf(text, "%" PRIu64, ptf_latency_mean(&node->times.total));
 	else
 		ptf_text_append(text, "-", 1);
 }
