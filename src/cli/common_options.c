@@ -217,7 +217,7 @@ static void print_losses(const struct ptf_profile *profile)
 		        decode->overflows, decode->errors, decode->lost_bytes, decode->aux_bytes);
 }
 
-static void print_notes(const struct ptf_profile *profile)
+static void print_notes(const struct ptf_profile *profile, bool instant)
 {
 	const struct ptf_profile_window *window = &profile->window;
 	const struct ptf_profile_decode *decode = &profile->decode;
@@ -235,7 +235,7 @@ static void print_notes(const struct ptf_profile *profile)
 		fprintf(stderr, "simulated PT: one instruction is 1 ns\n");
 	if (!window->timed)
 		fprintf(stderr, "the trace has no timing: times are not known\n");
-	else
+	else if (!instant)
 		print_sum(profile);
 	if (window->timed && !window->switches)
 		fprintf(stderr, "no context switches were recorded: off-CPU time is in kernel\n");
@@ -286,7 +286,7 @@ int ptf_common_analyse(
 	status = analyse(options, command, profile);
 	if (status != PTF_EXIT_OK)
 		return status;
-	print_notes(*profile);
+	print_notes(*profile, options->analysis.slice.instant);
 	if (options->stats)
 		print_stats(*profile);
 	return PTF_EXIT_OK;

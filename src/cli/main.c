@@ -11,6 +11,7 @@ const struct ptf_command ptf_commands[] = {
         {"record", cmd_record,
                 "record a running process or a command with Intel PT, real or simulated"},
         {"report", cmd_report, "decode a recording: folded stacks, flame graph, JSON"},
+        {"stacks", cmd_stacks, "the stack of every thread at an instant"},
         {"dump", cmd_dump, "print the packets of a recording with their offsets"},
         {"sim", cmd_sim, "run a command with simulated Intel PT, ready to be recorded"},
         {NULL, NULL, NULL},

@@ -391,9 +391,10 @@ static int analyse(struct analysis *a, const struct ptf_flow_engine_ops *ops, st
 		rc = order_segments(a, err);
 	if (rc == 0)
 		rc = ptf_thread_set_init(&a->threads, a->recording.timelines,
-		        &a->recording.known_stacks, a->recording.timed, err);
+		        &a->recording.known_stacks, a->recording.timed, &a->recording.slice, err);
 	a->threads.plan = &a->plan;
-	a->threads.from_ns = a->recording.slice.from_ns;
+	if (a->options->slice.instant)
+		a->threads.at_ns = a->recording.start_ns + a->options->slice.to_ns - 1;
 	if (rc == 0)
 		rc = decode(a, ops, err);
 	if (rc == 0)

@@ -19,7 +19,8 @@ struct ptf_analysis_options {
 	unsigned threads;            /* 0: one for each CPU */
 	int32_t tid;                 /* only this thread, 0: all */
 	const char *comm;            /* only threads of this last name, NULL: all */
-	struct ptf_time_slice slice; /* zeroed: all of the window */
+	struct ptf_time_slice slice; /* zeroed: all of the window; an instant: threads get a
+	                              * stack, and nothing else of them is to be used */
 	/* Called on the caller's thread now and then; may be NULL. */
 	void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes);
 	void *progress_context;

@@ -34,6 +34,8 @@ struct ptf_profile_decode {
 	double seconds; /* wall-clock time that decoding took */
 };
 
+struct ptf_thread_stack;
+
 struct ptf_profile_thread {
 	int32_t pid, tid;
 	const char *comm;            /* last name, "" unknown */
@@ -41,6 +43,7 @@ struct ptf_profile_thread {
 	uint64_t start_ns, end_ns;   /* life inside the window */
 	uint64_t states[PTF_STATES]; /* ns; their sum is end_ns - start_ns */
 	struct ptf_call_tree tree;   /* root's children: the outermost frames */
+	const struct ptf_thread_stack *stack; /* when an instant was asked for, else NULL */
 };
 
 /* How often something noteworthy happened, for --stats; name and text are static strings. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "profile/profile_builder.h"
+#include "profile/thread_stack.h"
 
 static int no_memory(struct ptf_error *err)
 {
@@ -57,9 +58,14 @@ bool ptf_profile_add_rules(struct ptf_profile *profile, const struct ptf_stack_r
 /* ---- threads ---- */
 
 int ptf_thread_set_init(struct ptf_thread_set *set, const struct ptf_timelines *timelines,
-        struct ptf_known_stacks *known, bool timed, struct ptf_error *err)
+        struct ptf_known_stacks *known, bool timed, const struct ptf_slice_bounds *slice,
+        struct ptf_error *err)
 {
-	*set = (struct ptf_thread_set){.timelines = timelines, .known = known, .timed = timed};
+	*set = (struct ptf_thread_set){.timelines = timelines,
+	        .known = known,
+	        .timed = timed,
+	        .slice = *slice,
+	        .at_ns = PTF_NO_TIME};
 	ptf_timelines_all(timelines, &set->n);
 	set->stitches = calloc(set->n + 1, sizeof(*set->stitches));
 	set->used = calloc(set->n + 1, sizeof(*set->used));
@@ -91,7 +97,8 @@ static int begin_life(struct ptf_thread_set *set, size_t index)
 		return 0;
 	set->used[index] = true;
 	rc = ptf_stitch_init(&set->stitches[index], set->timed ? &lives[index] : NULL, &set->rules);
-	set->stitches[index].from_ns = set->from_ns;
+	set->stitches[index].from_ns = set->slice.from_ns;
+	set->stitches[index].to_ns = set->slice.to_ns;
 	if (set->plan)
 		set->stitches[index].since_ns = ptf_slice_plan_since(set->plan, lives[index].tid);
 	if (rc == 0 && set->known)
@@ -152,7 +159,7 @@ static int finish_life(struct ptf_thread_set *set, struct ptf_profile *profile, 
 	const struct ptf_thread_timeline *lives = ptf_timelines_all(set->timelines, &n);
 	const struct ptf_thread_timeline *life = &lives[index];
 
-	if (begin_life(set, index) < 0 || ptf_stitch_finish(&set->stitches[index]) < 0)
+	if (begin_life(set, index) < 0 || ptf_stitch_settle(&set->stitches[index]) < 0)
 		return no_memory(err);
 	*thread = (struct ptf_profile_thread){.pid = life->pid,
 	        .tid = life->tid,
@@ -161,6 +168,14 @@ static int finish_life(struct ptf_thread_set *set, struct ptf_profile *profile, 
 	thread->comm = ptf_arena_strdup(&profile->arena, life->comm);
 	thread->process_comm = ptf_arena_strdup(&profile->arena, process_comm(lives, n, life));
 	if (!thread->comm || !thread->process_comm)
+		return no_memory(err);
+	if (set->at_ns != PTF_NO_TIME) {
+		thread->stack = ptf_thread_stack_make(
+		        &profile->arena, &set->stitches[index].stack, life, set->at_ns);
+		if (!thread->stack)
+			return no_memory(err);
+	}
+	if (ptf_stitch_finish(&set->stitches[index]) < 0)
 		return no_memory(err);
 	ptf_call_tree_prune(&set->stitches[index].tree);
 	move_tree(&thread->tree, &set->stitches[index].tree);

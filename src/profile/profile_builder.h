@@ -8,6 +8,7 @@
 #include "profile/known_stacks.h"
 #include "profile/profile.h"
 #include "profile/slice_plan.h"
+#include "profile/time_slice.h"
 #include "profile/thread_filter.h"
 #include "sched/thread_timeline.h"
 #include "stack/stitch.h"
@@ -17,7 +18,8 @@ struct ptf_thread_set {
 	const struct ptf_timelines *timelines; /* borrowed, frozen */
 	struct ptf_known_stacks *known;        /* borrowed, frozen; NULL: nothing is known */
 	const struct ptf_slice_plan *plan;     /* borrowed; NULL: all is decoded */
-	uint64_t from_ns;                      /* what happens before does not count */
+	struct ptf_slice_bounds slice;         /* what counts */
+	uint64_t at_ns;              /* the stacks at that time are wanted; PTF_NO_TIME: none */
 	struct ptf_stitch *stitches; /* owned, by index of the life; tree.nodes.. zeroed: unused */
 	bool *used;                  /* owned: the stitch was initialised */
 	size_t n;
@@ -25,8 +27,10 @@ struct ptf_thread_set {
 	struct ptf_stack_rule_counts rules;
 };
 
+/* Borrowed: timelines, known. Set plan and at_ns then, if need be. */
 int ptf_thread_set_init(struct ptf_thread_set *set, const struct ptf_timelines *timelines,
-        struct ptf_known_stacks *known, bool timed, struct ptf_error *err);
+        struct ptf_known_stacks *known, bool timed, const struct ptf_slice_bounds *slice,
+        struct ptf_error *err);
 void ptf_thread_set_release(struct ptf_thread_set *set);
 
 /* The stitch of the life of tid at a time; NULL: no such thread (*rc 0) or no memory. */

@@ -157,7 +157,10 @@ static int analyse(struct text_analysis *a, struct ptf_error *err)
 		rc = ptf_thread_filter_init(
 		        &a->filter, a->options->tid, a->options->comm, a->timelines, err);
 	if (rc == 0)
-		rc = ptf_thread_set_init(&a->threads, a->timelines, NULL, a->counts.has_time, err);
+		rc = ptf_thread_set_init(
+		        &a->threads, a->timelines, NULL, a->counts.has_time, &a->slice, err);
+	if (a->options->slice.instant)
+		a->threads.at_ns = a->start_ns + a->options->slice.to_ns - 1;
 	if (rc == 0)
 		rc = read_items(a, replay_item, err);
 	if (rc == 0)

@@ -12,17 +12,20 @@ int ptf_time_slice_clip(const struct ptf_time_slice *slice, bool timed, uint64_t
 	if (!timed)
 		return ptf_error_set(err, PTF_EUNSUPPORTED,
 		        "the trace has no timing: a part of it cannot be chosen by time");
-	if (slice->from_ns >= length)
+	if (slice->instant ? slice->to_ns - 1 > length : slice->from_ns >= length)
 		return ptf_error_set(err, PTF_EINVAL,
 		        "second %.9f is behind the end of the recording, which is %.9f s long",
-		        1e-9 * (double)slice->from_ns, 1e-9 * (double)length);
-	if (slice->to_ns && slice->to_ns < length) {
-		*end_ns = *start_ns + slice->to_ns;
-		bounds->to_ns = *end_ns;
-	}
-	*start_ns += slice->from_ns;
+		        1e-9 * (double)(slice->instant ? slice->to_ns - 1 : slice->from_ns),
+		        1e-9 * (double)length);
 	if (slice->from_ns)
-		bounds->from_ns = *start_ns;
+		bounds->from_ns = *start_ns + slice->from_ns;
+	if (slice->to_ns && slice->to_ns < length)
+		bounds->to_ns = *start_ns + slice->to_ns;
+	if (slice->instant)
+		return 0;
+	*start_ns += slice->from_ns;
+	if (bounds->to_ns < *end_ns)
+		*end_ns = bounds->to_ns;
 	return 0;
 }
 

@@ -19,6 +19,7 @@
 struct ptf_time_slice {
 	uint64_t from_ns; /* from the window's start */
 	uint64_t to_ns;   /* from the window's start, > from_ns; 0: up to the window's end */
+	bool instant;     /* wanted is where threads are at to_ns - 1: the window is not clipped */
 };
 
 /* The slice in the clock of a recording. */
@@ -26,6 +27,12 @@ struct ptf_slice_bounds {
 	uint64_t from_ns, to_ns; /* what has a time in [from_ns, to_ns) counts; 0 and UINT64_MAX at
 	                            the window's ends, since a trace may reach beyond them */
 };
+
+/* The instant at_ns after the window's start. */
+static inline struct ptf_time_slice ptf_time_slice_at(uint64_t at_ns)
+{
+	return (struct ptf_time_slice){.to_ns = at_ns + 1, .instant = true};
+}
 
 /* Does a slice leave anything out? */
 static inline bool ptf_time_slice_cuts(const struct ptf_time_slice *slice)
@@ -43,8 +50,9 @@ struct ptf_slice_counts {
 void ptf_slice_counts_item(struct ptf_slice_counts *counts, const struct ptf_flow_item *item);
 void ptf_slice_counts_add(struct ptf_slice_counts *to, const struct ptf_slice_counts *from);
 
-/* Clips the window [*start_ns, *end_ns] of a recording; timed: it has times. Fails with
- * PTF_EUNSUPPORTED when it has none, with PTF_EINVAL when the slice begins behind its end. */
+/* Clips (or keeps) the window [*start_ns, *end_ns] of a recording; timed: it has times. Fails with
+ * PTF_EUNSUPPORTED when it has none, with PTF_EINVAL when the slice begins
+ * (or the instant is) behind its end. */
 int ptf_time_slice_clip(const struct ptf_time_slice *slice, bool timed, uint64_t *start_ns,
         uint64_t *end_ns, struct ptf_slice_bounds *bounds, struct ptf_error *err);
 

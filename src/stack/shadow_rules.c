@@ -477,7 +477,7 @@ void ptf_shadow_stack_assume(struct ptf_shadow_stack *stack, const struct ptf_fl
 	                                                                 : PTF_STACK_RUNS;
 }
 
-int ptf_shadow_stack_apply(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+static int apply(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
 {
 	switch ((enum ptf_flow_kind)item->kind) {
 	case PTF_FLOW_CALL:
@@ -506,4 +506,15 @@ int ptf_shadow_stack_apply(struct ptf_shadow_stack *stack, const struct ptf_flow
 		return stack->local ? REFUSED : DONE;
 	}
 	return DONE;
+}
+
+int ptf_shadow_stack_apply(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	enum ptf_stack_state state = stack->state;
+	enum ptf_place place = stack->place;
+	int rc = apply(stack, item);
+
+	if (rc == DONE && (stack->state != state || stack->place != place))
+		stack->since_ns = item->time_ns;
+	return rc;
 }

@@ -29,6 +29,7 @@ void ptf_shadow_stack_rebase(struct ptf_shadow_stack *stack, struct ptf_call_nod
 	stack->base = base;
 	stack->frames.n = 0;
 	stack->from_ns = PTF_NO_TIME;
+	stack->since_ns = PTF_NO_TIME;
 	stack->base_label = PTF_NO_RANGE;
 	stack->booked = (struct ptf_time_parts){0};
 	stack->watched = 0;
@@ -53,17 +54,15 @@ static enum ptf_off_reason off_reason(const struct ptf_shadow_stack *stack, uint
 	return (enum ptf_off_reason)reason;
 }
 
-static unsigned class_running(const struct ptf_shadow_stack *stack)
+unsigned ptf_shadow_stack_class(
+        const struct ptf_shadow_stack *stack, const struct ptf_off_span *span)
 {
-	return stack->state == PTF_STACK_LOST ? (unsigned)PTF_TIME_LOST
-	                                      : ptf_time_class_running(stack->place);
-}
+	bool lost = stack->state == PTF_STACK_LOST;
 
-static unsigned class_off(const struct ptf_shadow_stack *stack, const struct ptf_off_span *span)
-{
-	enum ptf_place place = stack->state == PTF_STACK_LOST ? PTF_PLACE_USER : stack->place;
-
-	return ptf_time_class_off(place, off_reason(stack, span->reason));
+	if (!span)
+		return lost ? (unsigned)PTF_TIME_LOST : ptf_time_class_running(stack->place);
+	return ptf_time_class_off(
+	        lost ? PTF_PLACE_USER : stack->place, off_reason(stack, span->reason));
 }
 
 static uint64_t clip_to_life(const struct ptf_shadow_stack *stack, uint64_t ns)
@@ -99,10 +98,10 @@ int ptf_shadow_stack_advance(struct ptf_shadow_stack *stack, uint64_t to_ns)
 			continue;
 		}
 		if (span && span->from_ns <= stack->now_ns) {
-			time_class = class_off(stack, span);
+			time_class = ptf_shadow_stack_class(stack, span);
 			until = span->to_ns < to_ns ? span->to_ns : to_ns;
 		} else {
-			time_class = class_running(stack);
+			time_class = ptf_shadow_stack_class(stack, NULL);
 			if (span && span->from_ns < to_ns)
 				until = span->from_ns;
 		}

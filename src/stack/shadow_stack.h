@@ -86,6 +86,8 @@ struct ptf_shadow_stack {
 	enum ptf_stack_state state;
 	enum ptf_place place;       /* when state is PTF_STACK_RUNS */
 	struct ptf_ip_range resume; /* where tracing should go on after OFF */
+	uint64_t since_ns;          /* when state and place became so, PTF_NO_TIME: not known, or
+	                             * before the last rebase */
 	bool execs;                 /* whole stacks: what runs next is a new program */
 	bool untraced_call;         /* tracing stopped at a call in an earlier segment */
 	bool muted;                 /* frames come and go, but nothing is counted: calls,
@@ -116,6 +118,10 @@ struct ptf_call_node *ptf_shadow_stack_top(const struct ptf_shadow_stack *stack)
 
 /* Books the time up to to_ns (clipped to the thread's life) on the top. 0 or -PTF_ENOMEM. */
 int ptf_shadow_stack_advance(struct ptf_shadow_stack *stack, uint64_t to_ns);
+
+/* enum ptf_time_class of what the thread does now; span: that it is off its CPU in, or NULL. */
+unsigned ptf_shadow_stack_class(
+        const struct ptf_shadow_stack *stack, const struct ptf_off_span *span);
 
 /* Applies an item whose time was booked. 0 done, 1 refused (local only), -PTF_ENOMEM. */
 int ptf_shadow_stack_apply(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item);

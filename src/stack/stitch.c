@@ -9,7 +9,7 @@ int ptf_stitch_init(struct ptf_stitch *stitch, const struct ptf_thread_timeline 
 {
 	struct ptf_call_node *base;
 
-	*stitch = (struct ptf_stitch){0};
+	*stitch = (struct ptf_stitch){.to_ns = UINT64_MAX};
 	ptf_call_tree_init(&stitch->tree);
 	base = ptf_arena_alloc(&stitch->tree.arena, sizeof(*base));
 	if (!base)
@@ -21,6 +21,7 @@ int ptf_stitch_init(struct ptf_stitch *stitch, const struct ptf_thread_timeline 
 	        .place = PTF_PLACE_KERNEL,
 	        .resume = PTF_NO_RANGE,
 	        .base_label = PTF_NO_RANGE,
+	        .since_ns = timeline ? timeline->start_ns : PTF_NO_TIME,
 	        .now_ns = timeline ? timeline->start_ns : PTF_NO_TIME,
 	        .thread = timeline,
 	        .rules = rules,
@@ -61,6 +62,9 @@ static int apply_mark(struct ptf_stitch *stitch, size_t index)
 	if (index < stitch->next_mark)
 		return 0;
 	stitch->next_mark = index + 1;
+	/* What comes behind the end says at most where a thread was that had not run. */
+	if (mark->time_ns >= stitch->to_ns && stitch->seen_code)
+		return 0;
 	if (mark->time_ns < stitch->since_ns) {
 		if (known)
 			known->parent = NULL;
@@ -221,14 +225,18 @@ static int add_piece(struct ptf_stitch *stitch, struct ptf_piece *piece)
 		stack->place = piece->place;
 		stack->resume = piece->resume;
 		stack->untraced_call = piece->untraced_call;
+		if (piece->since_ns != PTF_NO_TIME)
+			stack->since_ns = piece->since_ns;
 	}
 	if (piece->now_ns != PTF_NO_TIME && stack->thread &&
 	        (stack->now_ns == PTF_NO_TIME || piece->now_ns > stack->now_ns)) {
 		stack->now_ns = piece->now_ns;
 		stack->off_cursor = ptf_thread_timeline_off_after(stack->thread, stack->now_ns);
 	}
+	if (!piece->has_item)
+		return 0;
 	stack->muted = piece->muted;
-	return piece->has_item ? apply(stitch, &piece->item) : 0;
+	return apply(stitch, &piece->item);
 }
 
 int ptf_stitch_add(struct ptf_stitch *stitch, struct ptf_fragment *fragment)
@@ -238,6 +246,8 @@ int ptf_stitch_add(struct ptf_stitch *stitch, struct ptf_fragment *fragment)
 	if (rc < 0)
 		return rc;
 	if (fragment->gap_before && stitch->started) {
+		if (stitch->stack.state != PTF_STACK_LOST)
+			stitch->stack.since_ns = stitch->stack.now_ns;
 		stitch->stack.state = PTF_STACK_LOST;
 		stitch->stack.resume = PTF_NO_RANGE;
 	}
@@ -273,17 +283,21 @@ static void take_for_idle(struct ptf_stitch *stitch)
 	stack->thread = &stitch->idle;
 }
 
+int ptf_stitch_settle(struct ptf_stitch *stitch)
+{
+	take_for_idle(stitch);
+	return apply_marks(stitch, PTF_NO_TIME);
+}
+
 int ptf_stitch_finish(struct ptf_stitch *stitch)
 {
 	struct ptf_shadow_stack *stack = &stitch->stack;
-	int rc;
+	int rc = ptf_stitch_settle(stitch);
 
-	take_for_idle(stitch);
-	rc = apply_marks(stitch, PTF_NO_TIME);
 	if (rc == 0 && stack->thread)
 		rc = ptf_shadow_stack_advance(stack, stack->thread->end_ns);
 	/* A life that was over before the slice began leaves nothing in it. */
-	stack->muted &= stack->thread && stack->thread->start_ns == stack->thread->end_ns;
+	stack->muted = stack->thread && stack->thread->end_ns <= stitch->from_ns;
 	if (rc == 0)
 		rc = ptf_shadow_stack_close(stack, false);
 	for (struct ptf_call_node *base = stack->base; base && rc == 0; base = base->sibling) {

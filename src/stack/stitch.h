@@ -16,11 +16,11 @@ struct ptf_stitch {
 	struct ptf_thread_timeline idle; /* of a thread that did not run */
 	const struct ptf_stack_marks *marks; /* borrowed, NULL: none */
 	size_t next_mark;                    /* the first one that is not applied */
-	uint64_t from_ns;                    /* what happens before does not count; 0: all counts */
-	uint64_t since_ns; /* marks from before are out of date: not all was decoded since */
+	uint64_t from_ns, to_ns; /* what happens before does not count, behind is not known */
+	uint64_t since_ns;       /* marks from before are out of date: not all was decoded since */
 };
 
-/* Set marks, from_ns and since_ns then, if there are any. Borrowed: timeline (NULL: untimed),
+/* Set marks, from_ns, to_ns and since_ns then, if need be. Borrowed: timeline (NULL: untimed),
  * rules. 0 or -PTF_ENOMEM. */
 int ptf_stitch_init(struct ptf_stitch *stitch, const struct ptf_thread_timeline *timeline,
         struct ptf_stack_rule_counts *rules);
@@ -34,7 +34,10 @@ int ptf_stitch_add(struct ptf_stitch *stitch, struct ptf_fragment *fragment);
  * stitch->stack.muted is set. 0 or -PTF_ENOMEM. */
 int ptf_stitch_item(struct ptf_stitch *stitch, const struct ptf_flow_item *item);
 
-/* Books the rest of the life and ends open frames; stitch->tree is complete. */
+/* No item comes any more: stitch->stack is what is known of the stack. 0 or -PTF_ENOMEM. */
+int ptf_stitch_settle(struct ptf_stitch *stitch);
+
+/* Settles, books the rest of the life and ends open frames; stitch->tree is complete. */
 int ptf_stitch_finish(struct ptf_stitch *stitch);
 
 #endif

@@ -313,6 +313,23 @@ def report_json(data, *options, timeout=300):
     return report
 
 
+def seconds(ns):
+    """Exact seconds, as --time and --at take them."""
+    return "%d.%09d" % divmod(ns, 10**9)
+
+
+def stacks_at(data, ns, *options):
+    """Where each thread is `ns` after the start of the recording: thread id -> what `ptflame stacks`
+    tells in JSON."""
+    result = run([PTFLAME, "stacks", "-i", data, "--at", seconds(ns), "-f", "json", *options])
+    return {thread["tid"]: thread for thread in json.loads(result.stdout)["threads"]}
+
+
+def stack_names(thread):
+    """Names of a stack's functions, innermost first."""
+    return [frame["name"] for frame in thread["frames"]]
+
+
 def is_sanitized(binary):
     """Is it built with AddressSanitizer (which makes it slower and larger)?"""
     try:

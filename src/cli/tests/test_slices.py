@@ -13,15 +13,11 @@ STATES = ("wall_ns", "on_ns", "kernel_ns", "off_ns", "lost_ns")
 DECODED = ("instructions", "calls", "returns", "psbs", "overflows", "errors")
 
 
-def seconds(ns):
-    return "%d.%09d" % divmod(ns, 10**9)
-
-
 def cuts_of(report, count, seed):
     """Values of --time that cut the window into count + 1 slices, at random but reproducible."""
     length = report["window"]["end_ns"] - report["window"]["start_ns"]
     numbers = random.Random(seed)
-    edges = ["", *map(seconds, sorted(numbers.sample(range(1, length), count))), ""]
+    edges = ["", *map(lib.seconds, sorted(numbers.sample(range(1, length), count))), ""]
     return [f"{a},{b}" for a, b in zip(edges, edges[1:])]
 
 
@@ -102,7 +98,7 @@ class Slices(lib.TestCase):
                    clock="real")
         whole = lib.report_json(data)
         length = whole["window"]["end_ns"] - whole["window"]["start_ns"]
-        middle = f"{seconds(length // 2)},{seconds(length // 2 + length // 50)}"
+        middle = f"{lib.seconds(length // 2)},{lib.seconds(length // 2 + length // 50)}"
         result = lib.run([lib.PTFLAME, "report", "-i", data, "-f", "json", "--time", middle])
         size = whole["decode"]["aux_bytes"]
         self.assertRegex(result.stderr, rf"decoded \d+ of {size} bytes of trace")

@@ -47,6 +47,25 @@ static void open_ends_reach_beyond_the_window(void **state)
 	}
 }
 
+/* An instant leaves the window as it is, so that what goes on then is known to its end. */
+static void an_instant_keeps_the_window(void **state)
+{
+	struct ptf_slice_bounds bounds;
+	uint64_t start = 1000, end = 2000;
+	struct ptf_time_slice at = ptf_time_slice_at(300);
+
+	assert_int_equal(ptf_time_slice_clip(&at, true, &start, &end, &bounds, NULL), 0);
+	assert_int_equal(start, 1000);
+	assert_int_equal(end, 2000);
+	assert_int_equal(bounds.from_ns, 0);
+	assert_int_equal(bounds.to_ns, 1301);
+	at = ptf_time_slice_at(1000);
+	assert_int_equal(ptf_time_slice_clip(&at, true, &start, &end, &bounds, NULL), 0);
+	assert_int_equal(bounds.to_ns, UINT64_MAX);
+	at = ptf_time_slice_at(1001);
+	assert_int_equal(ptf_time_slice_clip(&at, true, &start, &end, &bounds, NULL), -PTF_EINVAL);
+}
+
 static void slices_that_cannot_be(void **state)
 {
 	struct ptf_slice_bounds bounds;
@@ -283,6 +302,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(bounds_of_a_slice),
 	        cmocka_unit_test(open_ends_reach_beyond_the_window),
+	        cmocka_unit_test(an_instant_keeps_the_window),
 	        cmocka_unit_test(slices_that_cannot_be),
 	        cmocka_unit_test(the_last_name_passes),
 	        cmocka_unit_test(many_threads_are_counted),
