@@ -31,7 +31,7 @@
 
 #include <stdint.h>
 
-#define PTF_SIM_PROTOCOL_VERSION 1u
+#define PTF_SIM_PROTOCOL_VERSION 2u
 #define PTF_SIM_SOCKET_DIR_FORMAT "/tmp/ptflame-sim-%u"     /* real uid */
 #define PTF_SIM_SOCKET_FORMAT "/tmp/ptflame-sim-%u/%d.sock" /* real uid, real pid */
 
@@ -132,6 +132,9 @@ struct ptf_sim_aux {
 	uint32_t size;   /* bytes that follow */
 	uint32_t flags;  /* PTF_AUX_FLAG_TRUNCATED (1) when data was lost before these bytes */
 	int32_t pid, tid;
+	/* When the thread last waited for the client to take its data (sideband clock; both 0: it
+	 * did not since its message before, or the clock does not go on meanwhile). */
+	uint64_t waited_from_ns, waited_to_ns;
 };
 
 #endif

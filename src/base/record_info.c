@@ -49,3 +49,30 @@ int ptf_record_info_decode(struct ptf_record_info *info, const uint8_t *bytes, s
 	*info = got;
 	return 0;
 }
+
+void ptf_record_wait_encode(const struct ptf_record_wait *wait, uint8_t *out)
+{
+	out = put(out, (uint32_t)wait->tid, 8);
+	out = put(out, wait->from_ns, 8);
+	put(out, wait->to_ns, 8);
+}
+
+bool ptf_record_wait_decode(
+        struct ptf_record_wait *wait, const uint8_t *bytes, size_t size, size_t number)
+{
+	struct ptf_reader r = ptf_reader_make(bytes, size);
+	struct ptf_record_wait got;
+
+	ptf_reader_u32(&r);
+	if (ptf_reader_u32(&r) < 2 || number > size / PTF_RECORD_WAIT_SIZE)
+		return false;
+	r.pos = PTF_RECORD_INFO_SIZE <= size ? PTF_RECORD_INFO_SIZE : size;
+	ptf_reader_skip(&r, number * PTF_RECORD_WAIT_SIZE);
+	got.tid = (int32_t)ptf_reader_u64(&r);
+	got.from_ns = ptf_reader_u64(&r);
+	got.to_ns = ptf_reader_u64(&r);
+	if (r.failed)
+		return false;
+	*wait = got;
+	return true;
+}

@@ -398,6 +398,11 @@ static void print_result(
 		        "ptflame record: simulated: time on the CPU is stretched about %.0f "
 		        "times\n",
 		        result->dilation);
+	if (result->waited_ns)
+		fprintf(stderr,
+		        "ptflame record: simulated: threads waited %.2f s for the recorder: "
+		        "[recorder] in the report\n",
+		        1e-9 * (double)result->waited_ns);
 }
 
 static int run(const struct arguments *args, const struct ptf_pt_hardware *hardware)

@@ -198,6 +198,7 @@ static struct ptf_view_node *class_node(struct builder *b, struct ptf_view_node 
 	        [PTF_OFF_YIELDED] = "[yielded]",
 	        [PTF_OFF_RUNQUEUE] = "[runqueue]",
 	        [PTF_OFF_UNKNOWN] = "[off]",
+	        [PTF_OFF_RECORDER] = "[recorder]",
 	};
 	struct ptf_view_node *place;
 

@@ -7,7 +7,7 @@
  * those, as leaves, pseudo-frames for the time that a function spent outside of its own code
  * (ARCHITECTURE.md, "Accounting"): `syscall:read_[k]`, `[interrupt]_[k]`, `[kernel]_[k]` or,
  * without switch events, `[kernel+off]_[k]`; `[filtered]`; `[blocked]`, `[preempted]`, `[yielded]`,
- * `[runqueue]`, `[off]` under these or directly under the function; `[lost]`. Time of an empty
+ * `[runqueue]`, `[off]`, `[recorder]` under these or directly under the function; `[lost]`. Time of an empty
  * stack is in the frame [unknown]. Equal paths are one node: functions of the same name that
  * are called from the same path share one.
  */

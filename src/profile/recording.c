@@ -138,6 +138,19 @@ static void take_header(struct ptf_recording *recording, const struct ptf_perf_i
 		ptf_log(PTF_LOG_WARN, "%s: what follows is not read", info->damage.msg);
 }
 
+static int take_waits(
+        struct ptf_recording *recording, const struct ptf_perf_info *info, struct ptf_error *err)
+{
+	struct ptf_record_wait wait;
+	int rc = 0;
+
+	for (size_t i = 0; recording->has_info && rc == 0 &&
+	                   ptf_record_wait_decode(&wait, info->ptflame, info->ptflame_size, i);
+	        i++)
+		rc = ptf_timelines_add_wait(recording->timelines, &wait, err);
+	return rc;
+}
+
 static int check_header(const struct ptf_recording *recording, const char *path,
         const struct ptf_perf_info *info, size_t n_chunks, struct ptf_error *err)
 {
@@ -439,6 +452,9 @@ static int prepare(struct ptf_recording *recording, const char *path,
 		rc = expect_build_ids(recording, info, err);
 	if (rc == 0)
 		rc = cut_streams(recording, breaks, err);
+	if (rc < 0)
+		return rc;
+	rc = take_waits(recording, info, err);
 	if (rc < 0)
 		return rc;
 	find_window(recording);

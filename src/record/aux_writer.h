@@ -27,9 +27,9 @@ struct ptf_aux_piece {
 
 struct ptf_aux_writer {
 	int32_t pid, tid;
-	uint32_t idx;               /* number of the stream in the file */
-	uint64_t told_end;          /* offset behind the bytes told last */
-	uint64_t base;              /* what their offsets count from: a program executed anew begins at 0 */
+	uint32_t idx;      /* number of the stream in the file */
+	uint64_t told_end; /* offset behind the bytes told last */
+	uint64_t base;     /* what their offsets count from: a program executed anew begins at 0 */
 	PTF_VEC(uint8_t) pending;   /* bytes of `piece` that are not written yet */
 	struct ptf_aux_piece piece; /* the piece that `pending` holds */
 	bool spooled;               /* everything waits in spool_fd */

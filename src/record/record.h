@@ -51,6 +51,7 @@ struct ptf_record_result {
 	uint64_t truncations;    /* places where trace data is missing */
 	uint64_t lost_switches;  /* context switch records lost */
 	uint64_t switches;       /* context switch records written */
+	uint64_t waited_ns;      /* by all threads, for the recorder; sim only */
 	size_t threads;          /* threads seen */
 	size_t processes;        /* processes recorded */
 	double seconds;          /* from enable to disable, host time */

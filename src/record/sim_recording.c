@@ -56,6 +56,7 @@ struct ptf_sim_recording {
 	PTF_VEC(struct sim_thread) threads;       /* all lives, in order of appearance */
 	PTF_VEC(struct ptf_aux_writer *) streams; /* owned, all of them */
 	struct ptf_hash_map by_tid;               /* tid -> its last life */
+	PTF_VEC(uint8_t) section;                 /* feature 255: the info, then waits */
 	struct ptf_record_result counts;
 	uint64_t start_ns, end_ns; /* the window */
 	uint64_t last_ns;          /* newest time heard of */
@@ -192,7 +193,12 @@ int ptf_sim_recording_create(struct ptf_sim_recording **recording,
 	rec->clock = setup->clock;
 	rec->dilation = setup->dilation;
 	rec->switches = setup->switches;
-	rc = open_file(rec, err);
+	if (ptf_vec_reserve(&rec->section, PTF_RECORD_INFO_SIZE)) {
+		rec->section.n = PTF_RECORD_INFO_SIZE;
+		rc = open_file(rec, err);
+	} else {
+		rc = no_memory(err);
+	}
 	if (rc < 0) {
 		ptf_sim_recording_destroy(rec);
 		return rc;
@@ -213,6 +219,7 @@ void ptf_sim_recording_destroy(struct ptf_sim_recording *rec)
 	ptf_vec_release(&rec->streams);
 	ptf_vec_release(&rec->threads);
 	ptf_vec_release(&rec->held);
+	ptf_vec_release(&rec->section);
 	ptf_hash_map_release(&rec->by_tid);
 	ptf_arena_release(&rec->arena);
 	free(rec);
@@ -541,6 +548,22 @@ static struct ptf_aux_writer *new_stream(struct ptf_sim_recording *rec, struct s
 	return stream;
 }
 
+/* The thread waited for us. */
+static int add_wait(
+        struct ptf_sim_recording *rec, const struct ptf_sim_aux *aux, struct ptf_error *err)
+{
+	struct ptf_record_wait wait = {aux->tid, aux->waited_from_ns, aux->waited_to_ns};
+
+	if (wait.from_ns >= wait.to_ns)
+		return 0;
+	rec->counts.waited_ns += wait.to_ns - wait.from_ns;
+	if (!ptf_vec_reserve(&rec->section, PTF_RECORD_WAIT_SIZE))
+		return no_memory(err);
+	ptf_record_wait_encode(&wait, rec->section.v + rec->section.n);
+	rec->section.n += PTF_RECORD_WAIT_SIZE;
+	return 0;
+}
+
 static int on_aux(struct ptf_sim_recording *rec, const struct ptf_sim_msg *msg, uint64_t base_ns,
         struct ptf_error *err)
 {
@@ -560,6 +583,8 @@ static int on_aux(struct ptf_sim_recording *rec, const struct ptf_sim_msg *msg, 
 	if (!thread->stream && !new_stream(rec, thread))
 		return no_memory(err);
 	piece = (struct ptf_aux_piece){.offset = aux.offset, .size = aux.size, .flags = aux.flags};
+	if (add_wait(rec, &aux, err) < 0)
+		return -PTF_ENOMEM;
 	rec->counts.aux_bytes += aux.size;
 	rec->counts.truncations += !!(aux.flags & PTF_AUX_FLAG_TRUNCATED);
 	return ptf_aux_writer_append(thread->stream, &target, &piece, bytes, err);
@@ -745,7 +770,6 @@ static int finish_file(struct ptf_sim_recording *rec, struct ptf_error *err)
 	        .switches = rec->switches && !rec->lacks_switches,
 	        .lossy = rec->options->lossy || rec->counts.truncations,
 	};
-	uint8_t section[PTF_RECORD_INFO_SIZE];
 	struct utsname uts = {0};
 	struct ptf_perf_features features = {
 	        .hostname = uts.nodename,
@@ -756,12 +780,12 @@ static int finish_file(struct ptf_sim_recording *rec, struct ptf_error *err)
 	        .nr_cpus = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN),
 	        .argc = rec->options->argc,
 	        .argv = rec->options->argv,
-	        .ptflame = section,
-	        .ptflame_size = sizeof(section),
+	        .ptflame = rec->section.v,
+	        .ptflame_size = rec->section.n,
 	};
 
 	uname(&uts);
-	ptf_record_info_encode(&info, section);
+	ptf_record_info_encode(&info, rec->section.v);
 	return ptf_perf_writer_finish(rec->writer, &features, &rec->counts.file_bytes, err);
 }
 

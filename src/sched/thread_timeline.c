@@ -38,6 +38,7 @@ struct ptf_timelines {
 	PTF_VEC(struct life) lives;
 	struct ptf_hash_map by_tid; /* tid -> index of its last life */
 	PTF_VEC(struct cpu_history) cpus;
+	PTF_VEC(struct ptf_record_wait) waits; /* after freeze by tid and time */
 	struct ptf_thread_timeline *frozen;
 	uint64_t first_ns, last_ns;
 	const struct ptf_tracepoints *tracepoints; /* borrowed, NULL: none */
@@ -60,6 +61,7 @@ void ptf_timelines_destroy(struct ptf_timelines *timelines)
 	ptf_vec_foreach (cpu, &timelines->cpus)
 		ptf_vec_release(&cpu->spans);
 	ptf_vec_release(&timelines->lives);
+	ptf_vec_release(&timelines->waits);
 	ptf_vec_release(&timelines->cpus);
 	ptf_hash_map_release(&timelines->by_tid);
 	ptf_arena_release(&timelines->arena);
@@ -509,6 +511,86 @@ static void clip_spans(struct life *life)
 	life->spans.n = kept;
 }
 
+/* ---- waits for the recorder ---- */
+
+int ptf_timelines_add_wait(
+        struct ptf_timelines *timelines, const struct ptf_record_wait *wait, struct ptf_error *err)
+{
+	if (wait->from_ns >= wait->to_ns)
+		return 0;
+	return ptf_vec_push(&timelines->waits, *wait) ? 0 : no_memory(err);
+}
+
+static int compare_waits(const void *a, const void *b)
+{
+	const struct ptf_record_wait *x = a, *y = b;
+
+	if (x->tid != y->tid)
+		return x->tid < y->tid ? -1 : 1;
+	return x->from_ns < y->from_ns ? -1 : x->from_ns > y->from_ns;
+}
+
+/* The first wait of tid that ends after a time; NULL: none. */
+static const struct ptf_record_wait *wait_after(
+        const struct ptf_timelines *timelines, int32_t tid, uint64_t time_ns)
+{
+	size_t low = 0, high = timelines->waits.n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct ptf_record_wait *wait = &timelines->waits.v[middle];
+
+		if (wait->tid < tid || (wait->tid == tid && wait->to_ns <= time_ns))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == timelines->waits.n || timelines->waits.v[low].tid != tid)
+		return NULL;
+	return &timelines->waits.v[low];
+}
+
+/* Appends what the span becomes: its parts inside of waits have another reason. */
+static bool push_parts(
+        struct life *life, const struct ptf_timelines *timelines, struct ptf_off_span span)
+{
+	bool blocked = span.reason == PTF_OFF_BLOCKED || span.reason == PTF_OFF_UNKNOWN;
+	const struct ptf_record_wait *wait;
+
+	while (blocked && span.from_ns < span.to_ns &&
+	        (wait = wait_after(timelines, life->t.tid, span.from_ns)) &&
+	        wait->from_ns < span.to_ns) {
+		struct ptf_off_span before = span, in = span;
+
+		before.to_ns = in.from_ns = clamp(wait->from_ns, span.from_ns, span.to_ns);
+		in.to_ns = clamp(wait->to_ns, in.from_ns, span.to_ns);
+		in.reason = PTF_OFF_RECORDER;
+		if (before.from_ns < before.to_ns && !ptf_vec_push(&life->spans, before))
+			return false;
+		if (in.from_ns < in.to_ns && !ptf_vec_push(&life->spans, in))
+			return false;
+		span.from_ns = in.to_ns;
+	}
+	return span.from_ns >= span.to_ns || ptf_vec_push(&life->spans, span);
+}
+
+static bool tell_waits(struct ptf_timelines *timelines, struct life *life)
+{
+	size_t n = life->spans.n;
+
+	if (!wait_after(timelines, life->t.tid, 0))
+		return true;
+	for (size_t i = 0; i < n; i++) {
+		if (!push_parts(life, timelines, life->spans.v[i]))
+			return false;
+	}
+	life->spans.n -= n;
+	memmove(life->spans.v, life->spans.v + n, life->spans.n * sizeof(*life->spans.v));
+	return true;
+}
+
+/* ---- the end ---- */
+
 /* Clips life and spans to the window. */
 static int freeze_life(struct ptf_timelines *timelines, struct life *life, uint64_t start_ns,
         uint64_t end_ns, struct ptf_error *err)
@@ -524,6 +606,8 @@ static int freeze_life(struct ptf_timelines *timelines, struct life *life, uint6
 	if (life->out && close_span(life, UINT64_MAX, err) < 0)
 		return -PTF_ENOMEM;
 	clip_spans(life);
+	if (!tell_waits(timelines, life))
+		return no_memory(err);
 	if (idle) {
 		t->idle_off = life->spans.v;
 		t->n_idle_off = life->spans.n;
@@ -583,7 +667,9 @@ int ptf_timelines_freeze(
 	size_t n = timelines->lives.n;
 
 	decide_switches(timelines);
-
+	if (timelines->waits.n)
+		qsort(timelines->waits.v, timelines->waits.n, sizeof(*timelines->waits.v),
+		        compare_waits);
 	timelines->frozen = calloc(n ? n : 1, sizeof(*timelines->frozen));
 	if (!timelines->frozen)
 		return no_memory(err);

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include <ptflame/error.h>
+#include <ptflame/record_info.h>
 
 #include "perfdata/perf_record.h"
 #include "sched/time_class.h"
@@ -68,6 +69,11 @@ int ptf_timelines_mention(
 /* To be called first: what samples of tracepoints mean (borrowed until freeze). */
 void ptf_timelines_use_tracepoints(
         struct ptf_timelines *timelines, const struct ptf_tracepoints *tracepoints);
+
+/* Before freeze: a simulated thread waited for the recorder; where it was blocked meanwhile, that
+ * is why. */
+int ptf_timelines_add_wait(struct ptf_timelines *timelines, const struct ptf_record_wait *wait,
+        struct ptf_error *err);
 
 /* To be called first: the kernel does not say why a thread is switched out (before Linux 4.17). */
 void ptf_timelines_reasons_unknown(struct ptf_timelines *timelines);

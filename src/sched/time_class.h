@@ -18,6 +18,7 @@ enum ptf_off_reason {
 	PTF_OFF_YIELDED,   /* runnable, inside sched_yield */
 	PTF_OFF_RUNQUEUE,  /* woken, waits for a CPU (needs sched_waking) */
 	PTF_OFF_UNKNOWN,   /* the kernel did not say (before 4.17) */
+	PTF_OFF_RECORDER,  /* simulated PT: waited for the recorder, not for its own sake */
 	PTF_OFF_REASONS
 };
 

@@ -92,6 +92,7 @@ struct sim_thread {
 	uint64_t psb_at;        /* stream offset at which the next PSB is due */
 	uint64_t flush_at;      /* encoder.n at which the buffer is sent */
 	uint64_t offset;        /* stream bytes sent */
+	uint64_t waited_from_ns, waited_to_ns; /* for the client; told with the next AUX message */
 	struct sim_clock clock;
 	struct ptf_pt_encoder encoder;
 	uint8_t *buffer; /* mmapped, buffer_size bytes */

@@ -222,6 +222,7 @@ static void begin(struct sim_thread *t)
 	ptf_pt_encoder_init(&t->encoder, &config, t->buffer);
 	t->flush_at = t->buffer_size - 2 * PTF_PT_ENCODER_ROOM;
 	t->offset = 0;
+	t->waited_from_ns = t->waited_to_ns = 0;
 	t->psb_at = 0;
 	t->overflow = t->lost = false;
 	t->recording = true;

@@ -241,6 +241,15 @@ void sim_thread_forked(struct sim_thread *t, int32_t pid)
 	sim_log_open(t);
 }
 
+static void send_and_wait(struct sim_thread *t, const struct ptf_sim_aux *aux)
+{
+	bool real = sim.clock == PTF_SIM_CLOCK_REAL;
+
+	t->waited_from_ns = real ? sim_clock_monotonic() : 0;
+	sim_server_send(PTF_SIM_AUX, aux, sizeof(*aux), t->buffer, aux->size);
+	t->waited_to_ns = real ? sim_clock_monotonic() : 0;
+}
+
 void sim_thread_flush(struct sim_thread *t, bool last)
 {
 	uint64_t n = t->encoder.n;
@@ -248,13 +257,16 @@ void sim_thread_flush(struct sim_thread *t, bool last)
 	        .size = (uint32_t)n,
 	        .flags = t->lost,
 	        .pid = t->pid,
-	        .tid = t->tid};
+	        .tid = t->tid,
+	        .waited_from_ns = t->waited_from_ns,
+	        .waited_to_ns = t->waited_to_ns};
 
 	if (!n)
 		return;
 	t->encoder.n = 0;
+	t->waited_from_ns = t->waited_to_ns = 0;
 	if (!sim.start.lossy || last) {
-		sim_server_send(PTF_SIM_AUX, &aux, sizeof(aux), t->buffer, n);
+		send_and_wait(t, &aux);
 	} else if (!sim_server_try_send(PTF_SIM_AUX, &aux, sizeof(aux), t->buffer, n)) {
 		sim.lost_bytes += n;
 		t->overflow = t->lost = true;

@@ -166,6 +166,31 @@ static void record_info_survives(void **state)
 	assert_int_equal(ptf_record_info_decode(&got, bytes, sizeof(bytes) - 1), -1);
 }
 
+static void record_waits_survive(void **state)
+{
+	const struct ptf_record_wait waits[] = {{7, 100, 200}, {-1, 300, UINT64_MAX}};
+	uint8_t bytes[PTF_RECORD_INFO_SIZE + 2 * PTF_RECORD_WAIT_SIZE];
+	struct ptf_record_info info = {.end_ns = 9};
+	struct ptf_record_wait got;
+
+	ptf_record_info_encode(&info, bytes);
+	for (size_t i = 0; i < 2; i++)
+		ptf_record_wait_encode(
+		        &waits[i], bytes + PTF_RECORD_INFO_SIZE + i * PTF_RECORD_WAIT_SIZE);
+	for (size_t i = 0; i < 2; i++) {
+		assert_true(ptf_record_wait_decode(&got, bytes, sizeof(bytes), i));
+		assert_int_equal(got.tid, waits[i].tid);
+		assert_int_equal(got.from_ns, waits[i].from_ns);
+		assert_int_equal(got.to_ns, waits[i].to_ns);
+	}
+	assert_false(ptf_record_wait_decode(&got, bytes, sizeof(bytes), 2));
+	assert_false(ptf_record_wait_decode(&got, bytes, sizeof(bytes), SIZE_MAX));
+	assert_false(ptf_record_wait_decode(&got, bytes, sizeof(bytes) - 1, 1));
+	assert_false(ptf_record_wait_decode(&got, bytes, 7, 0));
+	bytes[4] = 1; /* version 1 has none, whatever follows */
+	assert_false(ptf_record_wait_decode(&got, bytes, sizeof(bytes), 0));
+}
+
 static void write_file(const char *path, const void *bytes, size_t size)
 {
 	FILE *file = fopen(path, "w");
@@ -260,6 +285,7 @@ int main(void)
 	        cmocka_unit_test(map_holds_what_was_put),
 	        cmocka_unit_test(jobs_come_back_in_order),
 	        cmocka_unit_test(record_info_survives),
+	        cmocka_unit_test(record_waits_survive),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,7 +86,7 @@ static void every_class_has_its_frame(void **state)
 	static const char *const places[] = {
 	        "", "/syscall:read_[k]", "/[interrupt]_[k]", "/[kernel]_[k]", "/[filtered]"};
 	static const char *const reasons[] = {
-	        "[blocked]", "[preempted]", "[yielded]", "[runqueue]", "[off]"};
+	        "[blocked]", "[preempted]", "[yielded]", "[runqueue]", "[off]", "[recorder]"};
 	struct ptf_profile *profile = sample_profile_full();
 	struct ptf_profile_view view = make_view(profile, (struct ptf_view_options){0});
 	char path[128];

@@ -53,7 +53,9 @@ struct contents {
 	uint64_t aux_sizes[MAX_CHUNKS]; /* of all AUX records */
 	uint64_t aux_bytes[MAX_CHUNKS]; /* of stream idx */
 	int32_t aux_tid[MAX_CHUNKS];
-	bool aux_intact; /* every stream is fake_aux's pattern, without a gap */
+	size_t waits;
+	struct ptf_record_wait wait; /* the last of them */
+	bool aux_intact;             /* every stream is fake_aux's pattern, without a gap */
 };
 
 static void look_at_record(struct contents *c, const struct ptf_record *record)
@@ -144,6 +146,8 @@ static struct contents read_output(void)
 	info = ptf_perf_reader_info(reader);
 	assert_int_equal(info->damage.code, 0);
 	assert_int_equal(ptf_record_info_decode(&c.info, info->ptflame, info->ptflame_size), 0);
+	while (ptf_record_wait_decode(&c.wait, info->ptflame, info->ptflame_size, c.waits))
+		c.waits++;
 	look_at_aux(&c, reader);
 	ptf_perf_reader_destroy(reader);
 	return c;
@@ -448,6 +452,37 @@ static void one_thread_can_be_recorded_alone(void **state)
 	assert_int_equal(c.aux_bytes[0], 3000);
 	assert_int_equal(c.aux_tid[0], scene.sim.tid + 1);
 	assert_int_equal(c.aux_bytes[1], 0);
+}
+
+static void script_waits(struct fake_simulator *sim)
+{
+	struct ptf_sim_aux aux = {.size = 4, .waited_from_ns = 100, .waited_to_ns = 350};
+
+	start_up(sim, PTF_SIM_CLOCK_REAL, fake_now_ns());
+	aux.pid = sim->pid;
+	aux.tid = sim->tid;
+	fake_send(sim, PTF_SIM_AUX, &aux, sizeof(aux), "abcd", 4);
+	aux.offset = 4;
+	aux.waited_from_ns = aux.waited_to_ns = 0; /* not this time */
+	fake_send(sim, PTF_SIM_AUX, &aux, sizeof(aux), "efgh", 4);
+	fake_send(sim, PTF_SIM_STOPPED, &(struct ptf_sim_time){.time_ns = fake_now_ns()},
+	        sizeof(struct ptf_sim_time), NULL, 0);
+}
+
+static void waits_for_the_recorder_are_told(void **state)
+{
+	struct scene scene = {0};
+	struct ptf_record_result result;
+	struct contents c;
+
+	begin(&scene, script_waits);
+	result = end(&scene);
+	c = read_output();
+	assert_int_equal(result.waited_ns, 250);
+	assert_int_equal(c.waits, 1);
+	assert_int_equal(c.wait.tid, scene.sim.tid);
+	assert_int_equal(c.wait.from_ns, 100);
+	assert_int_equal(c.wait.to_ns, 350);
 }
 
 static void script_lossy(struct fake_simulator *sim)
@@ -814,6 +849,7 @@ int main(void)
 	        cmocka_unit_test(a_broken_message_ends_its_process_only),
 	        cmocka_unit_test(threads_have_streams_of_their_own),
 	        cmocka_unit_test(one_thread_can_be_recorded_alone),
+	        cmocka_unit_test(waits_for_the_recorder_are_told),
 	        cmocka_unit_test(losses_are_counted_and_marked),
 	        cmocka_unit_test(insn_recordings_are_identical),
 	        cmocka_unit_test(forks_are_followed),

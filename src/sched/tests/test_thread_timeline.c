@@ -399,6 +399,40 @@ static void test_reasons_unknown(void **state)
 	ptf_timelines_destroy(t);
 }
 
+static void waited(struct ptf_timelines *t, int32_t tid, uint64_t from_ns, uint64_t to_ns)
+{
+	struct ptf_record_wait wait = {tid, from_ns, to_ns};
+
+	assert_int_equal(ptf_timelines_add_wait(t, &wait, NULL), 0);
+}
+
+/* A simulated thread that waits for the recorder is blocked for no reason of its own. */
+static void test_waits_for_the_recorder(void **state)
+{
+	struct ptf_timelines *t = make();
+
+	waited(t, 12, 1000, 1900); /* another thread */
+	waited(t, 11, 1220, 1240);
+	waited(t, 11, 1260, 1280);
+	waited(t, 11, 1150, 1130); /* nonsense */
+	waited(t, 11, 1090, 1130);
+	waited(t, 11, 1380, 1520);
+	out(t, 1100, 11);
+	in(t, 1120, 11); /* the whole time */
+	out(t, 1200, 11);
+	in(t, 1300, 11); /* two in the middle */
+	preempted(t, 1390, 11);
+	in(t, 1400, 11); /* would have been so anyway */
+	out(t, 1500, 11);
+	in(t, 1600, 11);
+	freeze(t);
+	assert_off(life(t, 11, 1100), 1100, 1120, PTF_OFF_RECORDER, 1200, 1220, PTF_OFF_BLOCKED,
+	        1220, 1240, PTF_OFF_RECORDER, 1240, 1260, PTF_OFF_BLOCKED, 1260, 1280,
+	        PTF_OFF_RECORDER, 1280, 1300, PTF_OFF_BLOCKED, 1390, 1400, PTF_OFF_PREEMPTED, 1500,
+	        1520, PTF_OFF_RECORDER, 1520, 1600, PTF_OFF_BLOCKED, 0);
+	ptf_timelines_destroy(t);
+}
+
 /* ---- tracepoints ---- */
 
 static uint8_t formats[TRACING_DATA_MAX];
@@ -688,6 +722,7 @@ int main(void)
 	        cmocka_unit_test(test_tid_is_used_again_without_exit),
 	        cmocka_unit_test(test_reasons_unknown),
 	        cmocka_unit_test(test_switches_out_of_order),
+	        cmocka_unit_test(test_waits_for_the_recorder),
 	        cmocka_unit_test(test_tracepoints),
 	        cmocka_unit_test(test_wakeups_before_the_first_switch),
 	        cmocka_unit_test(test_both_sources),

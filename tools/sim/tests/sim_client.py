@@ -28,7 +28,8 @@ LAYOUT = {
                               "prot", "flags"]),
     "comm": ("<QiiII", ["time_ns", "pid", "tid", "exec", ""]),
     "exec": ("<QiiII", ["time_ns", "pid", "tid", "simulated", ""]),
-    "aux": ("<QIIii", ["offset", "size", "flags", "pid", "tid"]),
+    "aux": ("<QIIiiQQ", ["offset", "size", "flags", "pid", "tid", "waited_from_ns",
+                         "waited_to_ns"]),
 }
 
 
