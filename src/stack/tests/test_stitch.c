@@ -247,7 +247,7 @@ static void test_off_spans_cross_the_cuts(void **state)
 	        {1105, 1300, PTF_OFF_BLOCKED},
 	};
 
-	compare_all(spans, sizeof(spans) / sizeof(spans[0]), true, (struct cutting){0});
+	compare_all(spans, sizeof(spans) / sizeof(spans[0]), true, (struct cutting){.few = true});
 	compare_all(spans, sizeof(spans) / sizeof(spans[0]), true,
 	        (struct cutting){.untimed_sync = true, .few = true});
 }
@@ -265,11 +265,11 @@ static void test_watched_calls_cut_everywhere(void **state)
 
 	for (size_t i = 0; i < sizeof(watched_functions) / sizeof(*watched_functions); i++) {
 		script_watch(watched_functions[i]);
-		compare_all(spans, 2, true, (struct cutting){0});
+		compare_all(spans, 2, true, (struct cutting){.few = true});
 	}
 	script_watch("a");
-	compare_all(NULL, 0, true, (struct cutting){.no_sync = true});
-	compare_all(NULL, 0, false, (struct cutting){0});
+	compare_all(NULL, 0, true, (struct cutting){.no_sync = true, .few = true});
+	compare_all(NULL, 0, false, (struct cutting){.few = true});
 	script_watch(NULL);
 }
 
