@@ -242,6 +242,34 @@ static void print_notes(const struct ptf_profile *profile, bool instant)
 	print_losses(profile);
 }
 
+static void print_place(uint64_t ip, const struct ptf_function *function)
+{
+	if (ip == UINT64_MAX)
+		fprintf(stderr, "%s", function ? function->name : "?");
+	else
+		fprintf(stderr, "%#" PRIx64 " (%s)", ip, function ? function->name : "?");
+}
+
+/* Where stacks were given up, for a look at the code there. */
+static void print_lost_stacks(const struct ptf_profile *profile)
+{
+	for (unsigned i = 0; i < profile->n_losses; i++) {
+		const struct ptf_stack_loss *loss = &profile->losses[i];
+
+		fprintf(stderr, "%s: ", ptf_stack_rule_name(loss->rule));
+		if (loss->tid)
+			fprintf(stderr, "thread %d ", loss->tid);
+		if (profile->window.timed && loss->time_ns != UINT64_MAX)
+			fprintf(stderr, "at %.9f s ",
+			        1e-9 * (double)(loss->time_ns - profile->window.start_ns));
+		fprintf(stderr, "from ");
+		print_place(loss->from, loss->from_function);
+		fprintf(stderr, " to ");
+		print_place(loss->to, loss->to_function);
+		fprintf(stderr, "\n");
+	}
+}
+
 static void print_stats(const struct ptf_profile *profile)
 {
 	const struct ptf_profile_decode *decode = &profile->decode;
@@ -255,6 +283,7 @@ static void print_stats(const struct ptf_profile *profile)
 	for (size_t i = 0; i < profile->n_stats; i++)
 		fprintf(stderr, "%12" PRIu64 "  %-18s %s\n", profile->stats[i].count,
 		        profile->stats[i].name, profile->stats[i].text);
+	print_lost_stacks(profile);
 }
 
 static int analyse(

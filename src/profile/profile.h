@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "stack/call_tree.h"
+#include "stack/stack_rule.h"
 #include "symbol/function_table.h"
 
 struct ptf_profile_window {
@@ -69,6 +70,8 @@ struct ptf_profile {
 	struct ptf_function_table *functions; /* owned */
 	struct ptf_profile_stat *stats;
 	size_t n_stats;
+	struct ptf_stack_loss losses[PTF_STACK_LOSSES]; /* the first stacks that were given up */
+	unsigned n_losses;
 	struct ptf_profile_missing *missing;
 	size_t n_missing;
 };

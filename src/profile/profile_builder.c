@@ -52,6 +52,8 @@ bool ptf_profile_add_rules(struct ptf_profile *profile, const struct ptf_stack_r
 		            ptf_stack_rule_text((enum ptf_stack_rule)i), rules->fired[i]))
 			return false;
 	}
+	memcpy(profile->losses, rules->losses, sizeof(profile->losses));
+	profile->n_losses = rules->n_losses;
 	return true;
 }
 

@@ -48,7 +48,7 @@ struct ptf_profile *ptf_profile_create(void);
 bool ptf_profile_add_stat(
         struct ptf_profile *profile, const char *name, const char *text, uint64_t count);
 
-/* Adds the rule counts as stats. */
+/* Adds the rule counts as stats, and where stacks were given up. */
 bool ptf_profile_add_rules(struct ptf_profile *profile, const struct ptf_stack_rule_counts *rules);
 
 #endif

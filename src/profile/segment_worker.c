@@ -109,7 +109,7 @@ static int replay(struct ptf_segment_worker *worker, struct ptf_segment_result *
 			rc = end_fragment(worker, result, order, segment->gap_before);
 			if (rc == 0)
 				rc = begin_fragment(worker, item);
-		} else if (now_ns >= worker->recording->slice.to_ns) {
+		} else if (now_ns != PTF_NO_TIME && now_ns >= worker->recording->slice.to_ns) {
 			end_slice(worker, now_ns);
 			break;
 		} else {

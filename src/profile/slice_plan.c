@@ -188,7 +188,10 @@ int ptf_slice_plan_init(struct ptf_slice_plan *plan, const struct ptf_recording 
 	*plan = (struct ptf_slice_plan){.needed = calloc(n + 1, sizeof(*plan->needed))};
 	if (!plan->needed || !by_stream)
 		rc = -PTF_ENOMEM;
-	for (size_t i = 0; i < n && rc == 0;) {
+	/* Without timing there are no slices. */
+	for (size_t i = 0; i < n && rc == 0 && !recording->timed; i++)
+		plan->needed[i] = true;
+	for (size_t i = 0; i < n && rc == 0 && recording->timed;) {
 		struct stream_range range = range_at(streams, i);
 
 		rc = mark_stream(plan, recording, range);

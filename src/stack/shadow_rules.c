@@ -33,9 +33,30 @@ static int go_back_to(
 	return ptf_shadow_stack_leave(stack, index + 1, item->time_ns, true);
 }
 
-/* Gives the stack up: what follows stands on a caller that is not known. */
-static int begin_anew(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+static void note_loss(
+        struct ptf_shadow_stack *stack, const struct ptf_flow_item *item, enum ptf_stack_rule rule)
 {
+	struct ptf_stack_rule_counts *rules = stack->rules;
+
+	ptf_shadow_stack_fired(stack, rule);
+	if (rules->n_losses == PTF_STACK_LOSSES)
+		return;
+	rules->losses[rules->n_losses++] = (struct ptf_stack_loss){
+	        .rule = rule,
+	        .tid = stack->thread ? stack->thread->tid : 0,
+	        .time_ns = item->time_ns,
+	        .from = item->from,
+	        .to = item->to,
+	        .from_function = ptf_shadow_stack_top(stack)->function,
+	        .to_function = item->to_function,
+	};
+}
+
+/* Gives the stack up: what follows stands on a caller that is not known. */
+static int begin_anew(
+        struct ptf_shadow_stack *stack, const struct ptf_flow_item *item, enum ptf_stack_rule rule)
+{
+	note_loss(stack, item, rule);
 	if (stack->frames.n && ptf_shadow_stack_park(stack, 0, item->time_ns, true) < 0)
 		return -PTF_ENOMEM;
 	if (ptf_shadow_stack_new_base(stack) < 0)
@@ -94,13 +115,6 @@ static int return_as_jump(struct ptf_shadow_stack *stack, const struct ptf_flow_
 	return DONE;
 }
 
-/* Nothing of the known stack is there any more. */
-static int give_up(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
-{
-	ptf_shadow_stack_fired(stack, PTF_RULE_UNMATCHED);
-	return begin_anew(stack, item);
-}
-
 /* A return whose target no frame called for. */
 static int apply_odd_return(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
 {
@@ -121,7 +135,7 @@ static int apply_odd_return(struct ptf_shadow_stack *stack, const struct ptf_flo
 		return go_back_to(stack, index, item);
 	}
 	if (n > 1)
-		return give_up(stack, item);
+		return begin_anew(stack, item, PTF_RULE_UNMATCHED);
 	if (ptf_shadow_stack_leave(stack, 0, item->time_ns, true) < 0)
 		return -PTF_ENOMEM;
 	return ptf_shadow_stack_slip_in(stack, item->to_function);
@@ -278,7 +292,7 @@ static int apply_jump(struct ptf_shadow_stack *stack, const struct ptf_flow_item
 		return rc;
 	/* longjmp or a switch to a stack of which nothing is known */
 	if (item->cause == PTF_CAUSE_INDIRECT && item->to_function->kind == PTF_FUNCTION_SYMBOL)
-		return give_up(stack, item);
+		return begin_anew(stack, item, PTF_RULE_UNMATCHED);
 	ptf_shadow_stack_fired(stack, PTF_RULE_JUMP_INTO);
 	return replace_top(stack, item);
 }
@@ -336,7 +350,7 @@ static int resync(struct ptf_shadow_stack *stack, const struct ptf_flow_item *it
 		ptf_shadow_stack_fired(stack, PTF_RULE_GAP_KEPT);
 		return ptf_shadow_stack_leave(stack, index + 1, item->time_ns, false);
 	}
-	ptf_shadow_stack_fired(stack, PTF_RULE_GAP_CLOSED);
+	note_loss(stack, item, PTF_RULE_GAP_CLOSED);
 	if (ptf_shadow_stack_leave(stack, 0, item->time_ns, false) < 0 ||
 	        ptf_shadow_stack_new_base(stack) < 0)
 		return -PTF_ENOMEM;
@@ -350,14 +364,18 @@ static int resume_elsewhere(struct ptf_shadow_stack *stack, const struct ptf_flo
 
 	if (!stack->frames.n)
 		return first_frame(stack, item);
+	/* What was called is not traced, and returned. */
+	if (ptf_shadow_stack_find_return(stack, item->to, &index)) {
+		ptf_shadow_stack_fired(stack, PTF_RULE_RESUME_ELSEWHERE);
+		return ptf_shadow_stack_leave(stack, index, item->time_ns, true);
+	}
 	if (ptf_shadow_stack_find_owner(
 	            stack, stack->frames.n, item->to_function, item->to, &index)) {
 		if (index < stack->frames.n - 1)
 			ptf_shadow_stack_fired(stack, PTF_RULE_RESUME_ELSEWHERE);
 		return ptf_shadow_stack_leave(stack, index + 1, item->time_ns, true);
 	}
-	ptf_shadow_stack_fired(stack, PTF_RULE_RESUME_ELSEWHERE);
-	return begin_anew(stack, item);
+	return begin_anew(stack, item, PTF_RULE_RESUME_ELSEWHERE);
 }
 
 /* execve was called: nothing of the old program's stack is left. */

@@ -298,6 +298,14 @@ bool ptf_shadow_stack_find_return(const struct ptf_shadow_stack *stack, uint64_t
 	return false;
 }
 
+/* In code that nothing covers a frame knows its entry, other places do not. */
+static bool may_be_in(const struct ptf_function *place, const struct ptf_function *frame)
+{
+	return place == frame ||
+	       (place->kind == PTF_FUNCTION_MODULE && frame->kind == PTF_FUNCTION_TARGET &&
+	               strcmp(place->module, frame->module) == 0);
+}
+
 bool ptf_shadow_stack_find_owner(const struct ptf_shadow_stack *stack, size_t limit,
         const struct ptf_function *function, uint64_t ip, size_t *index)
 {
@@ -306,7 +314,7 @@ bool ptf_shadow_stack_find_owner(const struct ptf_shadow_stack *stack, size_t li
 	for (size_t i = limit; i-- > 0;) {
 		const struct ptf_frame *frame = &stack->frames.v[i];
 
-		if (frame->function != function)
+		if (!may_be_in(function, frame->function))
 			continue;
 		if (ptf_ip_range_has(frame->label, ip)) {
 			*index = i;

@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#include "symbol/function_table.h"
+
 #define PTF_STACK_RULES(X)                                                                         \
 	X(PTF_RULE_TAIL_JUMP, "tail_jump", "a jump to a function's entry took the caller's place") \
 	X(PTF_RULE_CALL_NEXT, "call_next", "calls of the next instruction: counted, not pushed")   \
@@ -41,8 +43,21 @@ enum ptf_stack_rule {
 	        PTF_RULES
 };
 
+/* Where a stack was given up, so that a user can find out why. */
+struct ptf_stack_loss {
+	enum ptf_stack_rule rule;
+	int32_t tid;       /* 0: not known (a trace without timing) */
+	uint64_t time_ns;  /* perf clock, or PTF_NO_TIME */
+	uint64_t from, to; /* addresses, or PTF_NO_IP */
+	const struct ptf_function *from_function, *to_function; /* NULL: not known */
+};
+
+enum { PTF_STACK_LOSSES = 8 }; /* the first ones are kept */
+
 struct ptf_stack_rule_counts {
 	uint64_t fired[PTF_RULES];
+	struct ptf_stack_loss losses[PTF_STACK_LOSSES];
+	unsigned n_losses;
 };
 
 /* Static strings. */

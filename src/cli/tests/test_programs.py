@@ -410,6 +410,16 @@ class Markers(EveryProgram):
         self.none(recording, counts_diff("paths", {}, seen, collections.Counter(truth.paths),
                                          "the program"))
 
+    def test_no_stack_is_given_up(self):
+        self.each(self.given_up)
+
+    def given_up(self, recording):
+        stats = lib.run([lib.PTFLAME, "report", "-i", recording.path, "--stats"]).stderr
+        fired = {name: int(n) for n, name in re.findall(r"^ +(\d+)  (\w+) ", stats, re.MULTILINE)}
+        self.assertEqual([line for line in stats.splitlines() if re.match(r"\w+: ", line)], [])
+        self.assertGreater(fired["tail_jump"], 0)
+        self.assertEqual((fired["unmatched_return"], fired["gap_closed"]), (0, 0))
+
     def test_in_pieces(self):
         """Cut into short segments, with both clocks: the same, and as many entries as ever."""
         for program in PROGRAMS:

@@ -61,6 +61,16 @@ static char *rules_text(const struct whole *w)
 	return text;
 }
 
+static const struct script_case *case_named(const char *name)
+{
+	for (size_t i = 0; i < script_case_count; i++) {
+		if (strcmp(script_cases[i].name, name) == 0)
+			return &script_cases[i];
+	}
+	fail_msg("no case %s", name);
+	return NULL;
+}
+
 static void test_rules(void **state)
 {
 	for (size_t i = 0; i < script_case_count; i++) {
@@ -77,6 +87,29 @@ static void test_rules(void **state)
 		free(text);
 		release(&w);
 	}
+}
+
+/* Where a stack was given up is told: the first places. */
+static void test_losses_are_told(void **state)
+{
+	struct whole w;
+
+	run_items(&w, case_named("unmatched return"), NULL, 0);
+	assert_int_equal(w.rules.n_losses, 1);
+	assert_int_equal(w.rules.losses[0].rule, PTF_RULE_UNMATCHED);
+	assert_int_equal(w.rules.losses[0].tid, 1);
+	assert_int_equal(w.rules.losses[0].time_ns, SCRIPT_START_NS + 2 * SCRIPT_STEP_NS);
+	assert_int_equal(w.rules.losses[0].to, script_function("c")->address + 0x15);
+	assert_ptr_equal(w.rules.losses[0].to_function, script_function("c"));
+	assert_ptr_equal(w.rules.losses[0].from_function, script_function("a"));
+	release(&w);
+	run_items(&w, case_named("gap, the stack is closed"), NULL, 0);
+	assert_int_equal(w.rules.n_losses, 1);
+	assert_int_equal(w.rules.losses[0].rule, PTF_RULE_GAP_CLOSED);
+	release(&w);
+	run_items(&w, case_named("nested calls"), NULL, 0);
+	assert_int_equal(w.rules.n_losses, 0);
+	release(&w);
 }
 
 /* Sums over a tree. */
@@ -293,16 +326,6 @@ static uint64_t time_at(const struct whole *w, const char *path[], unsigned time
 	return ptf_call_node_time(node, time_class);
 }
 
-static const struct script_case *case_named(const char *name)
-{
-	for (size_t i = 0; i < script_case_count; i++) {
-		if (strcmp(script_cases[i].name, name) == 0)
-			return &script_cases[i];
-	}
-	fail_msg("no case %s", name);
-	return NULL;
-}
-
 /* Off time is booked where the thread was, with the reason; sched_yield is the thread's own wish.
  */
 static void test_off_time_has_place_and_reason(void **state)
@@ -485,6 +508,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_rules),
+	        cmocka_unit_test(test_losses_are_told),
 	        cmocka_unit_test(test_parts_of_a_call),
 	        cmocka_unit_test(test_watched_calls),
 	        cmocka_unit_test(test_wall_is_the_sum_of_states),
