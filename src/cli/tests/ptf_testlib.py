@@ -371,8 +371,10 @@ def identity_errors(report):
     """What is wrong with the sums of a JSON report (DESIGN: accounting); [] when all is well."""
     wrong = []
     window = report["window"]
-    if window["start_ns"] is None:  # a trace without timing
-        return []
+    if window["start_ns"] is None:  # no timing in the trace: nothing claims to be a time
+        return [f"{entry.get('comm') or entry.get('name')}: {key} without timing"
+                for entry in report["threads"] + report["functions"]
+                for key in entry if key.endswith("_ns") and entry[key] is not None]
     if not window["start_ns"] <= window["end_ns"]:
         wrong.append(f"window ends before it starts: {window}")
     wall = 0

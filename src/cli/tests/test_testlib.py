@@ -32,6 +32,14 @@ class Identity(unittest.TestCase):
             with self.subTest(part=part, key=key):
                 self.assertNotEqual(lib.identity_errors(report), [])
 
+    def test_without_timing(self):
+        report = copy.deepcopy(REPORT)
+        for entry in (report["window"], report["threads"][0], report["functions"][0]):
+            entry.update({key: None for key in entry if key.endswith("_ns")})
+        self.assertEqual(lib.identity_errors(report), [])
+        report["functions"][0]["self_ns"] = 0
+        self.assertNotEqual(lib.identity_errors(report), [])
+
 
 class Parsers(unittest.TestCase):
     def test_truth(self):
