@@ -40,6 +40,13 @@ class Accounting(lib.TestCase):
         return self.read(path, *options)
 
     def read(self, path, *options):
+        """The same of a file."""
+        results = [self.read_with(path, "--engine", engine, *options) for engine in lib.engines()]
+        for result in results[1:]:
+            self.assertEqual(results[0], result)
+        return results[0]
+
+    def read_with(self, path, *options):
         report = lib.report_json(path, *options)
         threads = collections.defaultdict(list)
         for thread in report["threads"]:
