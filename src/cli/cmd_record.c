@@ -21,6 +21,7 @@ enum option_key {
 	OPT_BACKEND,
 	OPT_PSB_PERIOD,
 	OPT_KERNEL,
+	OPT_SCHED,
 	OPT_TIMING,
 	OPT_FILTER,
 	OPT_SNAPSHOT,
@@ -70,6 +71,8 @@ static const struct argp_option option_list[] = {
                 "sim: any size); more of them repair losses sooner and cost bytes",
                 0},
         {"kernel", OPT_KERNEL, NULL, 0, "Trace the kernel too (perf, root)", 0},
+        {"sched", OPT_SCHED, NULL, 0,
+                "Record wakeups: tells waiting for a CPU from blocking (perf, root)", 0},
         {"filter", OPT_FILTER, "FILTER", 0,
                 "Trace these addresses only, in perf's syntax: 'filter main @ /bin/prog' (perf)",
                 0},
@@ -236,6 +239,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 		return 0;
 	case OPT_KERNEL:
 		o->kernel = true;
+		return 0;
+	case OPT_SCHED:
+		o->sched = true;
 		return 0;
 	case OPT_FILTER:
 		o->filter = value;

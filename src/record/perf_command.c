@@ -138,6 +138,19 @@ static int check_paranoid(const struct ptf_record_options *options,
 	        hardware->paranoid, what, need, need);
 }
 
+/* kernel/events/core.c: perf_allow_tracepoint. */
+static int check_tracepoints(const struct ptf_record_options *options,
+        const struct ptf_pt_hardware *hardware, struct ptf_error *err)
+{
+	if (!options->sched || hardware->perfmon || hardware->paranoid <= -1)
+		return 0;
+	return ptf_error_set(err, PTF_EPERM,
+	        "kernel.perf_event_paranoid is %d, recording wakeups (--sched) needs -1: run "
+	        "`sudo sysctl kernel.perf_event_paranoid=-1`, or ptflame as root, or leave --sched "
+	        "out",
+	        hardware->paranoid);
+}
+
 static int check_filter(const struct ptf_record_options *options,
         const struct ptf_pt_hardware *hardware, struct ptf_error *err)
 {
@@ -319,6 +332,10 @@ static void add_event(struct ptf_perf_command *command, const struct ptf_record_
 		add(command, "--filter");
 		add(command, "%s", options->filter);
 	}
+	if (options->sched) {
+		add(command, "-e");
+		add(command, "sched:sched_waking");
+	}
 }
 
 static void add_modes(struct ptf_perf_command *command, const struct ptf_record_options *options,
@@ -444,6 +461,8 @@ int ptf_perf_command_init(struct ptf_perf_command *command,
 		rights.perfmon = rights.ipc_lock = true;
 	if (rc == 0)
 		rc = check_paranoid(options, &rights, err);
+	if (rc == 0)
+		rc = check_tracepoints(options, &rights, err);
 	if (rc == 0)
 		rc = build(command, options, &rights, err);
 	free(perf);

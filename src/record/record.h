@@ -35,6 +35,7 @@ struct ptf_record_options {
 	enum ptf_record_timing timing; /* timing packets */
 	uint64_t psb_period;           /* bytes between PSBs, 0: default */
 	bool kernel;                   /* trace the kernel too (perf) */
+	bool sched;                    /* wakeups too (perf): time in the run queue */
 	const char *filter;            /* address filter in perf's syntax, or NULL (perf) */
 	bool snapshot;                 /* keep the last buffer only (perf) */
 	bool lossy;                    /* drop data instead of stopping the program (sim) */

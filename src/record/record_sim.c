@@ -836,6 +836,7 @@ int ptf_record_sim_check(const struct ptf_record_options *options, struct ptf_er
 {
 	const char *what = options->all_cpus || options->cpus ? "whole CPUs (-a, -C)"
 	                   : options->kernel                  ? "the kernel (--kernel)"
+	                   : options->sched                   ? "wakeups (--sched)"
 	                   : options->filter                  ? "address filters (--filter)"
 	                   : options->snapshot                ? "snapshots (--snapshot)"
 	                                                      : NULL;

@@ -198,6 +198,19 @@ class PerfBackend(lib.TestCase):
                     self.expected(theirs, command, timing, kernel, snapshot, filtered, size,
                                   "8M" if buffer else None))
 
+    def test_wakeups(self):
+        """Behind the filter, which belongs to the event in front of it."""
+        self.ptflame("-o", self.output, "--sched", "--filter", "filter main @ /bin/true", "true")
+        at = self.args.index("--filter")
+        self.assertEqual(self.args[at + 2 : at + 4], ["-e", "sched:sched_waking"])
+        self.ptflame("-o", self.output, "true")
+        self.assertNotIn("sched:sched_waking", self.args)
+        self.machine(paranoid=0, caps=0, mlock_kb=1 << 20)
+        self.refused("--sched", "true", says=("paranoid=-1", "leave --sched out"))
+        self.machine(paranoid=-1, caps=0, mlock_kb=1 << 20)
+        self.ptflame("-o", self.output, "--sched", "true")
+        self.refused("--backend", "sim", "--sched", "true", says="no simulation of wakeups")
+
     def test_what_is_run_is_what_was_printed(self):
         for options in (["-p", str(os.getpid()), "-d", "0.01"], ["--kernel", "--", "true"],
                         ["-t", str(os.getpid()), "-d", "0.01", "--timing", "tsc"]):
@@ -211,6 +224,7 @@ class PerfBackend(lib.TestCase):
         perf = lib.need_program("perf")
         pid = str(os.getpid())
         for options in (["-p", pid, "-d", "1"], ["-t", pid, "-d", "1", "--snapshot"],
+                        ["-p", pid, "-d", "1", "--sched"],
                         ["-a", "--max-size", "12345", "--", "true"],
                         ["--kernel", "--timing", "mtc", "-m", "64M", "--", "true"]):
             printed = self.ptflame("-o", self.output, "--dry-run", *options).stdout
