@@ -11,7 +11,7 @@
 #include "profile/text_analysis.h"
 #include "profile/thread_filter.h"
 
-static const char DEFAULT_ENGINE[] = "libipt";
+static const char DEFAULT_ENGINE[] = "fast";
 
 struct analysis {
 	const struct ptf_analysis_options *options;

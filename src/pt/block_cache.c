@@ -121,8 +121,8 @@ static bool grow(struct ptf_block_cache *cache)
 }
 
 static struct ptf_code_block *make_block(struct ptf_block_cache *cache,
-        struct ptf_code_lookup *lookup, const struct ptf_code_epoch *code, uint64_t ip,
-        enum ptf_exec_mode mode)
+        const struct ptf_code_epoch *code, uint64_t ip, enum ptf_exec_mode mode,
+        const struct ptf_function *function)
 {
 	struct ptf_code_block *b = ptf_arena_alloc(&cache->arena, sizeof(*b));
 
@@ -132,32 +132,29 @@ static struct ptf_code_block *make_block(struct ptf_block_cache *cache,
 	b->epoch = code ? code->id + 1 : 0;
 	b->ip = ip;
 	b->mode = mode;
-	if (code) {
-		const struct ptf_code_place *place = ptf_code_lookup_at(lookup, code, ip, false);
-
-		b->function = place->function;
-		b->entry = place->entry;
-	}
+	b->function = function;
 	decode_block(b, code);
 	return b;
 }
 
 struct ptf_code_block *ptf_block_cache_at(struct ptf_block_cache *cache,
         struct ptf_code_lookup *lookup, const struct ptf_code_epoch *code, uint64_t ip,
-        enum ptf_exec_mode mode)
+        enum ptf_exec_mode mode, const struct ptf_function *function)
 {
 	uint32_t epoch = code ? code->id + 1 : 0;
 	uint64_t hash = hash_of(epoch, ip, mode);
 	struct ptf_code_block *b;
 	size_t at;
 
+	if (code && !function)
+		function = ptf_code_lookup_at(lookup, code, ip, false)->function;
 	if (cache->n * 2 >= cache->cap && !grow(cache))
 		return NULL;
 	for (at = slot_of(cache, hash); (b = cache->slots[at]); at = (at + 1) & (cache->cap - 1)) {
-		if (b->ip == ip && b->epoch == epoch && b->mode == mode)
+		if (b->ip == ip && b->epoch == epoch && b->mode == mode && b->function == function)
 			return b;
 	}
-	b = make_block(cache, lookup, code, ip, mode);
+	b = make_block(cache, code, ip, mode, function);
 	if (b) {
 		cache->slots[at] = b;
 		cache->n++;
@@ -167,54 +164,32 @@ struct ptf_code_block *ptf_block_cache_at(struct ptf_block_cache *cache,
 
 /* ---- places ---- */
 
-/* What to look for among a block's instructions. */
-struct place_search {
-	uint64_t ip; /* PTF_NO_IP: any */
-	bool ptwrite, cr3;
-};
+static bool is_wanted(
+        const struct ptf_block_search *search, uint64_t ip, const struct ptf_insn *insn)
+{
+	return (search->behind && ip == search->ip) ||
+	       (search->ptwrite && insn->insn_class == PTF_INSN_PTWRITE) ||
+	       (search->cr3 && insn->sets_cr3);
+}
 
-static bool find_place(const struct ptf_code_block *block, const struct place_search *search,
+bool ptf_code_block_find(const struct ptf_code_block *block, const struct ptf_block_search *search,
         struct ptf_block_place *place)
 {
+	uint64_t stop = search->behind ? PTF_NO_IP : search->ip;
 	struct code_window window = {.code = block->code};
 	struct ptf_insn insn;
 
+	if (search->ip != PTF_NO_IP && (search->ip < block->ip || search->ip > block->next_ip))
+		return false;
 	*place = (struct ptf_block_place){.ip = block->ip, .last_ip = block->ip};
-	for (; place->insns < block->insns; place->insns++) {
-		if (place->ip == search->ip ||
-		        !window_decode(&window, place->ip, block->mode, &insn))
-			return place->ip == search->ip;
+	while (place->insns < block->insns && place->ip != stop) {
+		if (!window_decode(&window, place->ip, block->mode, &insn))
+			return false;
+		place->insns++;
 		place->last_ip = place->ip;
 		place->ip += insn.size;
-		if ((search->ptwrite && insn.insn_class == PTF_INSN_PTWRITE) ||
-		        (search->cr3 && insn.sets_cr3)) {
-			place->insns++;
+		if (is_wanted(search, place->last_ip, &insn))
 			return true;
-		}
 	}
-	return block->kind == PTF_BLOCK_ERROR && place->ip == search->ip;
-}
-
-bool ptf_code_block_find_ip(
-        const struct ptf_code_block *block, uint64_t ip, struct ptf_block_place *place)
-{
-	struct place_search search = {.ip = ip};
-
-	if (ip <= block->ip || ip > block->next_ip)
-		return false;
-	return find_place(block, &search, place);
-}
-
-bool ptf_code_block_find_ptwrite(const struct ptf_code_block *block, struct ptf_block_place *place)
-{
-	struct place_search search = {.ip = PTF_NO_IP, .ptwrite = true};
-
-	return find_place(block, &search, place);
-}
-
-bool ptf_code_block_find_cr3(const struct ptf_code_block *block, struct ptf_block_place *place)
-{
-	struct place_search search = {.ip = PTF_NO_IP, .cr3 = true};
-
-	return block->has_cr3 && find_place(block, &search, place);
+	return place->ip == stop && (place->insns < block->insns || block->kind == PTF_BLOCK_ERROR);
 }

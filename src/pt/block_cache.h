@@ -39,7 +39,6 @@ struct ptf_code_block {
 	uint8_t insn_class; /* enum ptf_insn_class, of the last instruction */
 	uint8_t mode;       /* enum ptf_exec_mode */
 	uint8_t error;      /* PTF_BLOCK_ERROR: libipt's error code, > 0 */
-	bool entry;         /* ip is the entry of the function */
 	bool has_cr3;       /* a MOV CR3 is among the instructions */
 	uint32_t insns;
 	uint32_t epoch;                      /* id + 1 of `code`, 0: none */
@@ -48,7 +47,7 @@ struct ptf_code_block {
 	uint64_t next_ip;                    /* behind it */
 	uint64_t target;                     /* of a direct branch */
 	const struct ptf_code_epoch *code;   /* borrowed, NULL: no code known */
-	const struct ptf_function *function; /* at ip, NULL: no code known */
+	const struct ptf_function *function; /* where the last branch led, NULL: no code known */
 	struct ptf_block_edge edges[2];      /* PTF_EDGE_NEXT: also where its call returns to */
 	struct ptf_dynamic_edge *dynamic;    /* in the arena, NULL: none yet */
 };
@@ -68,10 +67,11 @@ struct ptf_block_cache {
 
 void ptf_block_cache_release(struct ptf_block_cache *cache);
 
-/* The block at ip; NULL only when out of memory. lookup: for functions. */
+/* The block at ip; NULL only when out of memory. lookup: for functions. function: of the code that
+ * runs on into it without a branch, NULL: a branch leads to it. */
 struct ptf_code_block *ptf_block_cache_at(struct ptf_block_cache *cache,
         struct ptf_code_lookup *lookup, const struct ptf_code_epoch *code, uint64_t ip,
-        enum ptf_exec_mode mode);
+        enum ptf_exec_mode mode, const struct ptf_function *function);
 
 /* A place inside a block, found by decoding it again. */
 struct ptf_block_place {
@@ -80,11 +80,16 @@ struct ptf_block_place {
 	uint64_t ip;      /* of the place */
 };
 
-/* Is `ip` a later instruction of the block, or what it stopped in front of for an error? */
-bool ptf_code_block_find_ip(
-        const struct ptf_code_block *block, uint64_t ip, struct ptf_block_place *place);
-/* The place behind the first PTWRITE, the first MOV CR3. */
-bool ptf_code_block_find_ptwrite(const struct ptf_code_block *block, struct ptf_block_place *place);
-bool ptf_code_block_find_cr3(const struct ptf_code_block *block, struct ptf_block_place *place);
+/* What to look for in a block. */
+struct ptf_block_search {
+	uint64_t ip;  /* this instruction, PTF_NO_IP: none */
+	bool behind;  /* the place behind it */
+	bool ptwrite; /* the place behind the next PTWRITE */
+	bool cr3;     /* the place behind the next MOV CR3 */
+};
+
+/* Is it in the block? Where the block stopped for an error counts as in it. */
+bool ptf_code_block_find(const struct ptf_code_block *block, const struct ptf_block_search *search,
+        struct ptf_block_place *place);
 
 #endif

@@ -234,6 +234,13 @@ static int give_up(struct ptf_flow_engine *e, int code, uint64_t ip)
 	return ptf_flow_teller_give_up(&e->teller, -code, ip, decoder_offset(e));
 }
 
+/* All packets are read. */
+static int end_segment(struct ptf_flow_engine *e)
+{
+	scan_to_event(e, decoder_offset(e));
+	return ptf_flow_teller_end(&e->teller);
+}
+
 /* ---- events ---- */
 
 static int take_enabled(
@@ -362,8 +369,7 @@ static enum ptf_insn_class class_of(struct ptf_flow_engine *e, const struct pt_b
 /* Most blocks end in a jump inside their function, of which there is nothing to tell. */
 static bool stays_inside(const struct ptf_transfer *transfer, const struct ptf_code_place *place)
 {
-	if (transfer->insn_class != PTF_INSN_COND_JUMP && transfer->insn_class != PTF_INSN_JUMP &&
-	        transfer->insn_class != PTF_INSN_OTHER)
+	if (transfer->insn_class != PTF_INSN_COND_JUMP && transfer->insn_class != PTF_INSN_JUMP)
 		return false;
 	return place->function == transfer->function && !(transfer->by_tip && place->entry);
 }
@@ -377,12 +383,18 @@ static int enter_block(struct ptf_flow_engine *e, const struct pt_block *block)
 	int rc = 0;
 
 	e->teller.began_off = false;
+	transfer->mode = mode_of(block->mode);
+	/* The block goes on where the last one was cut, be it by an event or because the decoder's
+	 * block cache has a join there. */
+	if (transfer->insn_class == PTF_INSN_OTHER) {
+		transfer->insn_class = PTF_INSN_NONE;
+		return 0;
+	}
 	if (place && stays_inside(transfer, place))
 		transfer->insn_class = PTF_INSN_NONE;
 	else
 		rc = ptf_flow_teller_tell(&e->teller, block->ip);
 	transfer->function = function;
-	transfer->mode = mode_of(block->mode);
 	return rc;
 }
 
@@ -424,7 +436,7 @@ static int step(struct ptf_flow_engine *e)
 	if (e->status & pts_event_pending)
 		return take_event(e);
 	if (e->status & pts_eos)
-		return ptf_flow_teller_end(&e->teller);
+		return end_segment(e);
 	if (ptf_flow_teller_follow_epoch(&e->teller))
 		rc = use_code(e);
 	if (rc < 0)
@@ -437,7 +449,7 @@ static int step(struct ptf_flow_engine *e)
 	if (rc < 0)
 		return rc;
 	if (status == -pte_eos)
-		return ptf_flow_teller_end(&e->teller);
+		return end_segment(e);
 	if (status < 0)
 		return give_up(e, status, block.ninsn ? block.end_ip : block.ip);
 	if (e->idle_blocks > PTF_MAX_IDLE_BLOCKS)

@@ -131,10 +131,10 @@ static int apply_mode(struct ptf_flow_engine *e)
 	return ptf_fast_set_mode(e, e->next_mode);
 }
 
-/* The walk to an asynchronous event's place: PTF_WALK_DONE, or the segment is done. */
-static int walk_to_fup(struct ptf_flow_engine *e, uint64_t ip)
+/* The walk to an event's place: PTF_WALK_DONE, or the segment is done. */
+static int walk_to_fup(struct ptf_flow_engine *e, uint64_t ip, bool behind)
 {
-	struct ptf_walk_stop stop = {.ip = ip};
+	struct ptf_block_search stop = {.ip = ip, .behind = behind};
 	int walk;
 
 	if (e->tnt_n) {
@@ -156,7 +156,7 @@ static int take_async_tip(struct ptf_flow_engine *e, uint64_t to)
 	e->fup_pending = false;
 	if (!tracing(e))
 		return give_up(e, pte_bad_context);
-	rc = walk_to_fup(e, from);
+	rc = walk_to_fup(e, from, false);
 	if (rc != PTF_WALK_DONE)
 		return rc < 0 ? rc : 0;
 	ptf_fast_reopen(e);
@@ -198,7 +198,7 @@ static int take_async_pgd(struct ptf_flow_engine *e)
 	int rc;
 
 	e->fup_pending = false;
-	rc = walk_to_fup(e, at);
+	rc = walk_to_fup(e, at, false);
 	if (rc != PTF_WALK_DONE)
 		return rc < 0 ? rc : 0;
 	ptf_fast_reopen(e);
@@ -217,7 +217,7 @@ static uint64_t resume_ip(const struct ptf_code_block *b)
  * the address space. */
 static int take_sync_pgd(struct ptf_flow_engine *e, uint64_t to)
 {
-	struct ptf_walk_stop stop = {.ip = to, .cr3 = to == PTF_NO_IP};
+	struct ptf_block_search stop = {.ip = to, .cr3 = to == PTF_NO_IP};
 	int rc;
 
 	if (e->tnt_n)
@@ -352,19 +352,16 @@ static int take_ovf(struct ptf_flow_engine *e)
 
 /* ---- packets that only tell ---- */
 
-/* Runs up to where the event of e->fup_owner is, which its FUP gives. */
+/* Runs up to where the event of e->fup_owner is, which its FUP gives; over a PTWRITE. */
 static int take_owned_fup(struct ptf_flow_engine *e, bool has_ip)
 {
-	struct ptf_walk_stop behind = {.ip = PTF_NO_IP, .ptwrite = true};
 	struct ptf_packet owner = e->fup_owner;
 	int rc;
 
 	e->fup_owner.kind = PTF_PACKET_PAD;
 	if (!has_ip || !tracing(e) || owner.kind == PTF_PACKET_BEP)
 		return 0;
-	rc = walk_to_fup(e, e->last_ip.ip);
-	if (rc == PTF_WALK_DONE && owner.kind == PTF_PACKET_PTW)
-		rc = ptf_fast_walk_to(e, &behind);
+	rc = walk_to_fup(e, e->last_ip.ip, owner.kind == PTF_PACKET_PTW);
 	if (rc < 0 || rc == PTF_WALK_GAVE_UP)
 		return rc < 0 ? rc : 0;
 	if (owner.kind == PTF_PACKET_MODE_TSX && owner.flags & 2) {
@@ -390,7 +387,7 @@ static int take_fup(struct ptf_flow_engine *e, const struct ptf_packet *packet)
 /* A PTWRITE that does not say where it was: it is the next one. */
 static int take_ptwrite(struct ptf_flow_engine *e)
 {
-	struct ptf_walk_stop stop = {.ip = PTF_NO_IP, .ptwrite = true};
+	struct ptf_block_search stop = {.ip = PTF_NO_IP, .ptwrite = true};
 	int rc;
 
 	if (!tracing(e))
@@ -489,7 +486,7 @@ static void read_psb_plus(
 /* A PSB+ in a running trace: code between the last packet and its FUP has run. */
 static int take_psb(struct ptf_flow_engine *e)
 {
-	struct ptf_walk_stop stop;
+	struct ptf_block_search stop;
 	struct psb_header header;
 	int rc;
 
@@ -503,7 +500,7 @@ static int take_psb(struct ptf_flow_engine *e)
 	if (tracing(e) && header.located && header.has_ip) {
 		if (e->tnt_n)
 			return ptf_fast_fail(e, pte_bad_query);
-		stop = (struct ptf_walk_stop){.ip = e->last_ip.ip};
+		stop = (struct ptf_block_search){.ip = e->last_ip.ip};
 		rc = ptf_fast_walk_to(e, &stop);
 		if (rc < 0 || rc == PTF_WALK_GAVE_UP)
 			return rc < 0 ? rc : 0;

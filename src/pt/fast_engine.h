@@ -57,13 +57,6 @@ enum ptf_walk {
 	PTF_WALK_GAVE_UP,     /* the segment is done */
 };
 
-/* Where a walk is to go, from `at` on and without packets. */
-struct ptf_walk_stop {
-	uint64_t ip;  /* PTF_NO_IP: as far as it goes */
-	bool ptwrite; /* behind the next PTWRITE */
-	bool cr3;     /* behind the next MOV CR3 */
-};
-
 /* The block at ip becomes the next to run. Functions of type int return 0 or -PTF_ENOMEM, those of
  * the walk an enum ptf_walk or -PTF_ENOMEM. */
 int ptf_fast_go_to(struct ptf_flow_engine *e, uint64_t ip);
@@ -89,7 +82,8 @@ int ptf_fast_run_tnt(struct ptf_flow_engine *e);
 /* Runs to the next indirect branch, which went to ip. */
 int ptf_fast_run_tip(struct ptf_flow_engine *e, uint64_t ip);
 
-int ptf_fast_walk_to(struct ptf_flow_engine *e, const struct ptf_walk_stop *stop);
+/* Runs without packets until the place is reached; what is not found is never reached. */
+int ptf_fast_walk_to(struct ptf_flow_engine *e, const struct ptf_block_search *stop);
 
 /* The offset of the next packet that matters for flow, from e->pos on: how far libipt had read. */
 uint64_t ptf_fast_read_ahead(const struct ptf_flow_engine *e);

@@ -8,7 +8,15 @@
 static struct ptf_code_block *block_at(struct ptf_flow_engine *e, uint64_t ip)
 {
 	return ptf_block_cache_at(
-	        &e->blocks, &e->t.lookup, ptf_flow_teller_code(&e->t), ip, e->mode);
+	        &e->blocks, &e->t.lookup, ptf_flow_teller_code(&e->t), ip, e->mode, NULL);
+}
+
+/* The block at ip, into which block b runs on. */
+static struct ptf_code_block *block_behind(
+        struct ptf_flow_engine *e, const struct ptf_code_block *b, uint64_t ip)
+{
+	return ptf_block_cache_at(
+	        &e->blocks, &e->t.lookup, ptf_flow_teller_code(&e->t), ip, e->mode, b->function);
 }
 
 int ptf_fast_go_to(struct ptf_flow_engine *e, uint64_t ip)
@@ -82,7 +90,7 @@ static bool resolve_edge(struct ptf_flow_engine *e, struct ptf_code_block *b, un
 		if (!keep_item(e, b, ip, &edge->item))
 			return false;
 	}
-	edge->to = block_at(e, ip);
+	edge->to = b->kind == PTF_BLOCK_NEXT ? block_behind(e, b, ip) : block_at(e, ip);
 	return edge->to != NULL;
 }
 
@@ -338,16 +346,6 @@ int ptf_fast_run_tip(struct ptf_flow_engine *e, uint64_t ip)
 
 /* ---- walking to an event ---- */
 
-static bool find_stop(const struct ptf_code_block *b, const struct ptf_walk_stop *stop,
-        struct ptf_block_place *place)
-{
-	if (stop->ip != PTF_NO_IP)
-		return ptf_code_block_find_ip(b, stop->ip, place);
-	if (stop->ptwrite)
-		return ptf_code_block_find_ptwrite(b, place);
-	return stop->cr3 && ptf_code_block_find_cr3(b, place);
-}
-
 /* Runs the first instructions of a block, up to a place inside it. */
 static int run_part(struct ptf_flow_engine *e, const struct ptf_code_block *b,
         const struct ptf_block_place *place)
@@ -359,12 +357,18 @@ static int run_part(struct ptf_flow_engine *e, const struct ptf_code_block *b,
 		e->t.transfer.insn_class = PTF_INSN_OTHER;
 		e->t.transfer.ip = place->last_ip;
 		e->prev = NULL;
-		e->at = block_at(e, place->ip);
+		e->at = block_behind(e, b, place->ip);
 	}
 	return e->at ? PTF_WALK_DONE : -PTF_ENOMEM;
 }
 
-int ptf_fast_walk_to(struct ptf_flow_engine *e, const struct ptf_walk_stop *stop)
+/* Blocks without a place to stop at need not be decoded again. */
+static bool may_hold(const struct ptf_code_block *b, const struct ptf_block_search *stop)
+{
+	return stop->ip != PTF_NO_IP || stop->ptwrite || (stop->cr3 && b->has_cr3);
+}
+
+int ptf_fast_walk_to(struct ptf_flow_engine *e, const struct ptf_block_search *stop)
 {
 	int rc = 0;
 
@@ -372,12 +376,12 @@ int ptf_fast_walk_to(struct ptf_flow_engine *e, const struct ptf_walk_stop *stop
 		struct ptf_code_block *b = e->at;
 		struct ptf_block_place place;
 
-		if (b->ip == stop->ip)
+		if (b->ip == stop->ip && !stop->behind)
 			return PTF_WALK_DONE;
 		rc = enter(e, b);
 		if (rc < 0)
 			return rc;
-		if (find_stop(b, stop, &place))
+		if (may_hold(b, stop) && ptf_code_block_find(b, stop, &place))
 			return run_part(e, b, &place);
 		switch ((enum ptf_block_kind)b->kind) {
 		case PTF_BLOCK_NEXT:

@@ -82,7 +82,8 @@ bool ptf_flow_teller_item(struct ptf_flow_teller *t, const struct ptf_transfer *
 {
 	*item = ptf_flow_item_make(PTF_FLOW_JUMP, transfer->ip, to);
 	item->from_function = transfer->function;
-	if (transfer->insn_class == PTF_INSN_NONE)
+	/* Code that falls into the next function without a branch belongs to the first one. */
+	if (transfer->insn_class == PTF_INSN_NONE || transfer->insn_class == PTF_INSN_OTHER)
 		return false;
 	if (transfer->insn_class == PTF_INSN_CALL) {
 		make_call(t, transfer, item);

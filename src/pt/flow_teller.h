@@ -32,7 +32,7 @@ struct ptf_transfer {
 	uint64_t ip;                    /* of the instruction; stays when it is told */
 	bool by_tip;                    /* a TIP gave its target */
 	enum ptf_exec_mode mode;
-	const struct ptf_function *function; /* of its block, NULL: none */
+	const struct ptf_function *function; /* where the last branch led, NULL: none */
 };
 
 /* A call at which tracing stopped. */

@@ -18,8 +18,8 @@ static const struct ptf_clock_params clock_params;
 /* PADs with a PSB, a PSBEND behind it, at every PSB_EVERY bytes from `first`; others are TNTs. */
 static void fill(uint8_t *bytes, size_t first)
 {
-	static const uint8_t psb_plus[18] = {2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82, 2,
-	        0x82, 2, 0x82, 0x02, 0x23};
+	static const uint8_t psb_plus[18] = {
+	        2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82, 0x02, 0x23};
 
 	for (size_t i = 0; i < SIZE; i++)
 		bytes[i] = (uint8_t)(4 + 2 * (i % 100));
@@ -29,11 +29,8 @@ static void fill(uint8_t *bytes, size_t first)
 
 static struct ptf_aux_chunk chunk_of(const uint8_t *bytes, size_t from, size_t to)
 {
-	return (struct ptf_aux_chunk){.bytes = bytes + from,
-	        .size = to - from,
-	        .aux_offset = from,
-	        .tid = 7,
-	        .cpu = -1};
+	return (struct ptf_aux_chunk){
+	        .bytes = bytes + from, .size = to - from, .aux_offset = from, .tid = 7, .cpu = -1};
 }
 
 static void cut(struct ptf_aux_streams *streams, const struct ptf_aux_chunk *chunks, size_t n)
