@@ -85,11 +85,8 @@ static bool resolve_edge(struct ptf_flow_engine *e, struct ptf_code_block *b, un
 	struct ptf_block_edge *edge = &b->edges[which];
 	uint64_t ip = which == PTF_EDGE_NEXT ? b->next_ip : b->target;
 
-	/* Behind a call its return goes on: not by this transfer. */
-	if (which == PTF_EDGE_TARGET || b->insn_class != PTF_INSN_CALL) {
-		if (!keep_item(e, b, ip, &edge->item))
-			return false;
-	}
+	if (!keep_item(e, b, ip, &edge->item))
+		return false;
 	edge->to = b->kind == PTF_BLOCK_NEXT ? block_behind(e, b, ip) : block_at(e, ip);
 	return edge->to != NULL;
 }
@@ -152,14 +149,26 @@ static int follow_dynamic(
 	return tell_item(e, edge->tells ? &edge->item : NULL);
 }
 
+/* The block behind a call; the code may have changed since. */
+static struct ptf_code_block *block_after_call(
+        struct ptf_flow_engine *e, struct ptf_code_block *call)
+{
+	struct ptf_block_edge *edge = &call->edges[PTF_EDGE_NEXT];
+
+	if (call->code != ptf_flow_teller_code(&e->t) || call->mode != e->mode)
+		return block_at(e, call->next_ip);
+	if (!edge->to)
+		edge->to = block_at(e, call->next_ip);
+	return edge->to;
+}
+
 /* Goes back to behind the last call. */
 static int follow_return(struct ptf_flow_engine *e, struct ptf_code_block *b)
 {
 	struct ptf_code_block *call = e->stack.calls[--e->stack.top % PTF_RETURN_STACK];
+	struct ptf_code_block *to = block_after_call(e, call);
 
-	if (!call->edges[PTF_EDGE_NEXT].to && !resolve_edge(e, call, PTF_EDGE_NEXT))
-		return -PTF_ENOMEM;
-	return follow_dynamic(e, b, call->edges[PTF_EDGE_NEXT].to, false);
+	return to ? follow_dynamic(e, b, to, false) : -PTF_ENOMEM;
 }
 
 /* ---- running blocks ---- */

@@ -11,13 +11,14 @@ static bool compare_segment(struct ptf_engine_pair *pair, struct ptf_recording *
 {
 	struct ptf_engine_input input = {.size = segment->size, .next_psb = segment->next_psb};
 	const char *report;
-	char name[64];
+	char name[96];
 
 	input.bytes = ptf_aux_segment_bytes(&recording->streams, segment, scratch);
 	input.spans = recording->spans[segment->stream].v;
 	input.n_spans = recording->spans[segment->stream].n;
 	input.filtered = recording->filtered;
-	snprintf(name, sizeof(name), "stream %u segment %u", segment->stream, segment->number);
+	snprintf(name, sizeof(name), "stream %u segment %u at AUX offset %" PRIu64, segment->stream,
+	        segment->number, segment->aux_offset);
 	if (ptf_engine_pair_compare(pair, &input, name, &report))
 		return true;
 	fputs(report, stdout);
