@@ -262,6 +262,20 @@ static bool find_stops(struct ptf_aux_stream *stream)
 	return true;
 }
 
+/* A PSB at the border of chunks may have been found in the left one, too, some bytes early. */
+static void drop_overlapping(struct psb_marks *marks)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < marks->n; i++) {
+		if (i + 1 < marks->n &&
+		        marks->v[i + 1].aux_offset - marks->v[i].aux_offset < PSB_SIZE)
+			continue;
+		marks->v[n++] = marks->v[i];
+	}
+	marks->n = n;
+}
+
 static int cut_stream(struct ptf_aux_streams *streams, uint32_t index, struct psb_marks *marks,
         struct ptf_error *err)
 {
@@ -280,6 +294,7 @@ static int cut_stream(struct ptf_aux_streams *streams, uint32_t index, struct ps
 	}
 	if (marks->n)
 		qsort(marks->v, marks->n, sizeof(*marks->v), compare_marks);
+	drop_overlapping(marks);
 	if (!marks->n || marks->v[0].aux_offset > last)
 		stream->lost_bytes += marks->n ? marks->v[0].aux_offset - last : stream->size;
 	for (size_t i = 0; i < marks->n && rc == 0; i++) {

@@ -344,8 +344,14 @@ const uint8_t *ptf_packet_find_psb(const uint8_t *begin, const uint8_t *end)
 {
 	static const uint8_t psb[16] = {
 	        2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82, 2, 0x82};
+	const uint8_t *at =
+	        begin < end ? memmem(begin, (size_t)(end - begin), psb, sizeof(psb)) : NULL;
 
-	return begin < end ? memmem(begin, (size_t)(end - begin), psb, sizeof(psb)) : NULL;
+	/* The packet before it may end in the same bytes (CYC bf 02, TNT 82): a PSB is the last of
+	 * them, for what comes behind it (PSBEND, timing, a mode) never begins with 02 82. */
+	while (at && end - at >= (ptrdiff_t)sizeof(psb) + 2 && at[16] == 2 && at[17] == 0x82)
+		at += 2;
+	return at;
 }
 
 bool ptf_last_ip_update(struct ptf_last_ip *last, const struct ptf_packet *packet)

@@ -102,7 +102,8 @@ enum ptf_packet_block {
 int ptf_packet_decode_block(
         const uint8_t *at, size_t left, enum ptf_packet_block *block, struct ptf_packet *packet);
 
-/* The first PSB in [begin, end), NULL: none. */
+/* The first PSB in [begin, end), NULL: none. Of overlapping ones the last: the others begin in the
+ * packet before. */
 const uint8_t *ptf_packet_find_psb(const uint8_t *begin, const uint8_t *end);
 
 /* Last IP (SDM, "IP compression"): what a compressed IP is relative to. */

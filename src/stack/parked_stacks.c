@@ -228,10 +228,11 @@ bool ptf_shadow_stack_swap(struct ptf_shadow_stack *stack, uint64_t ip)
 	struct ptf_frame outermost;
 	struct ptf_parked *twin;
 
-	while (base-- > 0 && !stack->frames.v[base].via)
-		continue;
-	if (base + 1 >= stack->frames.n)
+	while (base > 0 && !stack->frames.v[base - 1].via)
+		base--;
+	if (base == 0 || base == stack->frames.n)
 		return false;
+	base--;
 	twin = find_twin(stack, ptf_shadow_stack_top_frame(stack)->function, ip, &at);
 	if (!twin)
 		return false;

@@ -332,6 +332,17 @@ static void test_find_psb(void **state)
 	}
 }
 
+/* CYC bf 02 and TNT 82 in front of a PSB look like its beginning. */
+static void test_find_psb_behind_its_like(void **state)
+{
+	uint8_t bytes[3 + 16 + 2] = {0xbf};
+
+	for (size_t i = 1; i < 3 + 16; i++)
+		bytes[i] = i & 1 ? 0x02 : 0x82;
+	assert_ptr_equal(ptf_packet_find_psb(bytes, bytes + sizeof(bytes)), bytes + 3);
+	assert_ptr_equal(ptf_packet_find_psb(bytes, bytes + 3 + 16), bytes + 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -339,6 +350,7 @@ int main(void)
 	        cmocka_unit_test(test_cut_off),
 	        cmocka_unit_test(test_last_ip),
 	        cmocka_unit_test(test_find_psb),
+	        cmocka_unit_test(test_find_psb_behind_its_like),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
