@@ -2,13 +2,14 @@
 #include <stdio.h>
 
 #include "cli/commands.h"
-#include "cli/common_options.h"
+#include "cli/watch_options.h"
 #include "output/output_formats.h"
 
-enum { OPT_WEIGHT = 256, OPT_BY, OPT_ANNOTATE };
+enum { OPT_WEIGHT = 256, OPT_BY, OPT_ANNOTATE, OPT_PATHS };
 
 struct report_options {
 	struct ptf_common_options common;
+	struct ptf_watch_options watch;
 	const char *output, *format;
 	struct ptf_output_options out;
 };
@@ -19,7 +20,8 @@ static const struct argp_option options[] = {
         {"weight", OPT_WEIGHT, "W", 0,
                 "What a frame's width is: wall (default), on, kernel, off, calls or insns", 0},
         {"by", OPT_BY, "WHAT", 0, "Outermost frame: comm (default), thread or process", 0},
-        {"annotate", OPT_ANNOTATE, NULL, 0, "Name frames `name:calls(partial),avg:ns'", 0},
+        {"paths", OPT_PATHS, NULL, 0, "json: counts, times and latencies of every call path too", 0},
+        {"annotate", OPT_ANNOTATE, NULL, 0, "Name frames `name:calls(partial),avg:ns,p99:ns'", 0},
         {0},
 };
 
@@ -33,6 +35,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &o->common;
+		state->child_inputs[1] = &o->watch;
 		return 0;
 	case 'f':
 		o->format = arg;
@@ -47,6 +50,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_BY:
 		o->out.view.by = (enum ptf_view_by)ptf_option_choice(state, bys, arg, "--by");
 		return 0;
+	case OPT_PATHS:
+		o->out.paths = true;
+		return 0;
 	case OPT_ANNOTATE:
 		o->out.annotate = true;
 		return 0;
@@ -58,7 +64,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static const struct argp report_argp = {options, parse_option, NULL,
         "Decodes a recording and writes where the time of every thread went.\v"
         "Folded stacks go to standard output and feed flamegraph.pl; `-o flame.svg' draws them.",
-        ptf_common_children, NULL, NULL};
+        ptf_watch_children, NULL, NULL};
 
 /* By name, else by the output's ending, else folded; NULL: no such name. */
 static const struct ptf_output_format *choose_format(const struct report_options *o)
@@ -95,15 +101,16 @@ static int write_report(const struct ptf_profile *profile, const struct report_o
 
 static int run_report(struct report_options *o, const struct ptf_output_format *format)
 {
-	struct ptf_profile *profile;
-	int status = ptf_common_analyse(&o->common, "report", &profile);
+	struct ptf_profile *whole, *profile;
+	struct ptf_watch_counts counts;
+	int status = ptf_watch_analyse(&o->watch, &o->common, "report", &whole, &profile, &counts);
 
 	if (status != PTF_EXIT_OK)
 		return status;
 	if (ptf_profile_view_weight(profile, o->out.view.weight) != o->out.view.weight)
 		fprintf(stderr, "frames are weighted by instructions\n");
 	status = write_report(profile, o, format);
-	ptf_profile_destroy(profile);
+	ptf_watch_release(whole, profile);
 	return status;
 }
 

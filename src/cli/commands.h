@@ -20,6 +20,8 @@ extern const struct ptf_command ptf_commands[]; /* ends with a NULL name */
 int cmd_record(int argc, char **argv);
 int cmd_report(int argc, char **argv);
 int cmd_stacks(int argc, char **argv);
+int cmd_calls(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
 int cmd_sim(int argc, char **argv);
 

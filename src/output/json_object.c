@@ -79,6 +79,70 @@ static int write_text(const char *text, size_t size, void *out)
 	return fwrite(text, 1, size, out) == size ? 0 : -1;
 }
 
+static const struct {
+	const char *name;
+	double share;
+} percentiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}};
+
+enum { PERCENTILES = sizeof(percentiles) / sizeof(*percentiles) };
+
+static void set_part(
+        struct ptf_json *object, const struct ptf_call_times *times, unsigned part, bool known)
+{
+	static const char *const names[PTF_PARTS] = {"on", "kernel", "off"};
+	uint64_t sum = ptf_call_times_sum(times, (enum ptf_time_part)part);
+	char key[32];
+
+	snprintf(key, sizeof(key), "avg_%s_ns", names[part]);
+	ptf_json_set_maybe(object, key, known, ptf_mean(sum, times->total.count));
+	for (size_t i = 0; i < PERCENTILES; i++) {
+		snprintf(key, sizeof(key), "%s_%s_ns", percentiles[i].name, names[part]);
+		ptf_json_set_maybe(object, key, known,
+		        ptf_call_times_percentile(
+		                times, (enum ptf_time_part)part, percentiles[i].share));
+	}
+}
+
+void ptf_json_set_times(struct ptf_json *object, const struct ptf_call_times *times, bool timed)
+{
+	const struct ptf_latency *total = &times->total;
+	bool known = timed && total->count;
+	char key[16];
+
+	ptf_json_set_maybe(object, "min_ns", known, total->min_ns);
+	ptf_json_set_maybe(object, "avg_ns", known, ptf_latency_mean(total));
+	for (size_t i = 0; i < PERCENTILES; i++) {
+		snprintf(key, sizeof(key), "%s_ns", percentiles[i].name);
+		ptf_json_set_maybe(
+		        object, key, known, ptf_latency_percentile(total, percentiles[i].share));
+	}
+	ptf_json_set_maybe(object, "max_ns", known, total->max_ns);
+	for (unsigned part = 0; part < PTF_PARTS; part++)
+		set_part(object, times, part, known);
+}
+
+/* "on_self_ns" and so on. */
+static void set_states(
+        struct ptf_json *object, const char *what, const uint64_t states[PTF_STATES], bool timed)
+{
+	static const char *const names[PTF_STATES] = {"on", "kernel", "off", "lost"};
+	char key[32];
+
+	for (unsigned i = 0; i < PTF_STATES; i++) {
+		snprintf(key, sizeof(key), "%s_%s_ns", names[i], what);
+		ptf_json_set_maybe(object, key, timed, states[i]);
+	}
+}
+
+void ptf_json_set_states(struct ptf_json *object, const uint64_t self[PTF_STATES],
+        const uint64_t total[PTF_STATES], bool timed)
+{
+	ptf_json_set_maybe(object, "self_ns", timed, ptf_states_sum(self));
+	ptf_json_set_maybe(object, "total_ns", timed, ptf_states_sum(total));
+	set_states(object, "self", self, timed);
+	set_states(object, "total", total, timed);
+}
+
 int ptf_json_write(struct ptf_json *object, FILE *out, struct ptf_error *err)
 {
 	json_t *json = ptf_json_finish(object);

@@ -38,6 +38,15 @@ json_t *ptf_json_finish(struct ptf_json *object);
 /* Appends and takes an item (NULL fails); a failure frees the array. The array, or NULL. */
 json_t *ptf_json_append(json_t *array, json_t *item);
 
+/* "min_ns" to "max_ns" and, by part of the calls, "avg_on_ns" to "p999_off_ns"; null where no call
+ * was timed. */
+void ptf_json_set_times(struct ptf_json *object, const struct ptf_call_times *times, bool timed);
+
+/* "self_ns", "total_ns", and both by state: "on_self_ns" .. "lost_total_ns"; null without timing.
+ */
+void ptf_json_set_states(struct ptf_json *object, const uint64_t self[PTF_STATES],
+        const uint64_t total[PTF_STATES], bool timed);
+
 /* "window" of the outputs. */
 json_t *ptf_json_window(const struct ptf_profile_window *window);
 

@@ -16,6 +16,7 @@
 
 struct ptf_output_options {
 	struct ptf_view_options view; /* what the formats that draw stacks show */
+	bool paths;                   /* json: latencies of every call path, too */
 	bool annotate;                /* frames carry name:calls(partial),avg:ns */
 	const char *title; /* of a picture; NULL: "Wall-clock flame graph" and the like */
 	size_t top;        /* functions in a table, 0: 40 */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "output/json_object.h"
+#include "output/json_paths.h"
 #include "output/output_formats.h"
 #include "output/output_text.h"
 
@@ -48,62 +49,6 @@ static json_t *thread_json(const struct ptf_profile_thread *thread, bool timed)
 	return ptf_json_finish(&object);
 }
 
-/* Latencies are null where no call was timed, the percentiles as much as the extremes. */
-static const struct {
-	const char *name;
-	double share;
-} percentiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}};
-
-enum { PERCENTILES = sizeof(percentiles) / sizeof(*percentiles) };
-
-static void set_part(
-        struct ptf_json *object, const struct ptf_call_times *times, unsigned part, bool known)
-{
-	static const char *const names[PTF_PARTS] = {"on", "kernel", "off"};
-	uint64_t sum = ptf_call_times_sum(times, (enum ptf_time_part)part);
-	char key[32];
-
-	snprintf(key, sizeof(key), "avg_%s_ns", names[part]);
-	ptf_json_set_maybe(object, key, known, ptf_mean(sum, times->total.count));
-	for (size_t i = 0; i < PERCENTILES; i++) {
-		snprintf(key, sizeof(key), "%s_%s_ns", percentiles[i].name, names[part]);
-		ptf_json_set_maybe(object, key, known,
-		        ptf_call_times_percentile(
-		                times, (enum ptf_time_part)part, percentiles[i].share));
-	}
-}
-
-static void set_times(struct ptf_json *object, const struct ptf_call_times *times, bool timed)
-{
-	const struct ptf_latency *total = &times->total;
-	bool known = timed && total->count;
-	char key[16];
-
-	ptf_json_set_maybe(object, "min_ns", known, total->min_ns);
-	ptf_json_set_maybe(object, "avg_ns", known, ptf_latency_mean(total));
-	for (size_t i = 0; i < PERCENTILES; i++) {
-		snprintf(key, sizeof(key), "%s_ns", percentiles[i].name);
-		ptf_json_set_maybe(
-		        object, key, known, ptf_latency_percentile(total, percentiles[i].share));
-	}
-	ptf_json_set_maybe(object, "max_ns", known, total->max_ns);
-	for (unsigned part = 0; part < PTF_PARTS; part++)
-		set_part(object, times, part, known);
-}
-
-/* "on_self_ns" and so on. */
-static void set_states(
-        struct ptf_json *object, const char *what, const uint64_t states[PTF_STATES], bool timed)
-{
-	static const char *const names[PTF_STATES] = {"on", "kernel", "off", "lost"};
-	char key[32];
-
-	for (unsigned i = 0; i < PTF_STATES; i++) {
-		snprintf(key, sizeof(key), "%s_%s_ns", names[i], what);
-		ptf_json_set_maybe(object, key, timed, states[i]);
-	}
-}
-
 static json_t *function_json(const struct ptf_profile_function *f, bool timed)
 {
 	struct ptf_json object = ptf_json_make();
@@ -118,11 +63,8 @@ static json_t *function_json(const struct ptf_profile_function *f, bool timed)
 	ptf_json_set_int(&object, "partial_calls", f->partial_calls);
 	ptf_json_set_int(&object, "timed_calls", f->times.total.count);
 	ptf_json_set_int(&object, "instructions", f->insns);
-	ptf_json_set_maybe(&object, "self_ns", timed, ptf_states_sum(f->self));
-	ptf_json_set_maybe(&object, "total_ns", timed, ptf_states_sum(f->total));
-	set_states(&object, "self", f->self, timed);
-	set_states(&object, "total", f->total, timed);
-	set_times(&object, &f->times, timed);
+	ptf_json_set_states(&object, f->self, f->total, timed);
+	ptf_json_set_times(&object, &f->times, timed);
 	return ptf_json_finish(&object);
 }
 
@@ -162,7 +104,8 @@ static int write_json(const struct ptf_profile *profile, const struct ptf_output
 	ptf_json_set(&object, "decode", decode_json(&profile->decode, profile->window.timed));
 	ptf_json_set(&object, "threads", threads_json(profile));
 	ptf_json_set(&object, "functions", functions_json(profile));
-	return ptf_json_write(&object, out, err);
+	return options->paths ? ptf_json_write_with_paths(&object, profile, out, err)
+	                      : ptf_json_write(&object, out, err);
 }
 
 const struct ptf_output_format ptf_output_json = {

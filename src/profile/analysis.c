@@ -9,6 +9,7 @@
 #include "profile/segment_worker.h"
 #include "profile/slice_plan.h"
 #include "profile/text_analysis.h"
+#include "profile/watch.h"
 #include "profile/thread_filter.h"
 
 static const char DEFAULT_ENGINE[] = "fast";
@@ -436,11 +437,14 @@ int ptf_analysis_run(
 	if (!profile)
 		return no_memory(err);
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	rc = ptf_text_analysis_probe(options->input);
-	if (rc > 0)
+	if (options->watch && !ptf_function_table_watch(profile->functions, options->watch))
+		rc = no_memory(err);
+	else if (ptf_text_analysis_probe(options->input) > 0)
 		rc = ptf_text_analysis_run(profile, options, err);
 	else
 		rc = analyse_recording(profile, options, err);
+	if (rc == 0 && options->watch)
+		rc = ptf_watch_check(profile, options->watch, err);
 	if (rc < 0) {
 		ptf_profile_destroy(profile);
 		return rc;

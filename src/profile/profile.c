@@ -11,9 +11,24 @@ void ptf_profile_destroy(struct ptf_profile *profile)
 		return;
 	for (size_t i = 0; i < profile->n_threads; i++)
 		ptf_call_tree_release(&profile->threads[i].tree);
-	ptf_function_table_destroy(profile->functions);
+	if (!profile->whole)
+		ptf_function_table_destroy(profile->functions);
 	ptf_arena_release(&profile->arena);
 	free(profile);
+}
+
+void ptf_profile_thread_sum(struct ptf_profile_thread *thread)
+{
+	const struct ptf_call_node *node = &thread->tree.root;
+	uint64_t states[PTF_STATES];
+	unsigned up;
+
+	memset(thread->states, 0, sizeof(thread->states));
+	for (; node; node = ptf_call_node_next(&thread->tree.root, node, &up)) {
+		ptf_call_node_states(node, states);
+		for (unsigned i = 0; i < PTF_STATES; i++)
+			thread->states[i] += states[i];
+	}
 }
 
 /* ns by state in a subtree. */

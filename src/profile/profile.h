@@ -45,6 +45,8 @@ struct ptf_profile_thread {
 	uint64_t states[PTF_STATES]; /* ns; their sum is end_ns - start_ns */
 	struct ptf_call_tree tree;   /* root's children: the outermost frames */
 	const struct ptf_thread_stack *stack; /* when an instant was asked for, else NULL */
+	const struct ptf_slow_calls
+	        *slow; /* of the watched function, or NULL; in the tree's arena */
 };
 
 /* How often something noteworthy happened, for --stats; name and text are static strings. */
@@ -67,7 +69,8 @@ struct ptf_profile {
 	struct ptf_profile_decode decode;
 	struct ptf_profile_thread *threads; /* by pid, tid */
 	size_t n_threads;
-	struct ptf_function_table *functions; /* owned */
+	struct ptf_function_table *functions; /* owned, unless `whole` is set */
+	const struct ptf_profile *whole; /* what this one is a part of, and borrows from; or NULL */
 	struct ptf_profile_stat *stats;
 	size_t n_stats;
 	struct ptf_stack_loss losses[PTF_STACK_LOSSES]; /* the first stacks that were given up */
@@ -77,6 +80,9 @@ struct ptf_profile {
 };
 
 void ptf_profile_destroy(struct ptf_profile *profile);
+
+/* Sums thread->states up from its tree. */
+void ptf_profile_thread_sum(struct ptf_profile_thread *thread);
 
 /* Totals of one function over all threads (of a pid/tid filter applied when decoding). */
 struct ptf_profile_function {

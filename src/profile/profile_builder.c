@@ -122,19 +122,6 @@ struct ptf_stitch *ptf_thread_set_at(
 	return *rc == 0 ? &set->stitches[life - lives] : NULL;
 }
 
-static void sum_states(struct ptf_profile_thread *thread)
-{
-	const struct ptf_call_node *node = &thread->tree.root;
-	uint64_t states[PTF_STATES];
-	unsigned up;
-
-	for (; node; node = ptf_call_node_next(&thread->tree.root, node, &up)) {
-		ptf_call_node_states(node, states);
-		for (unsigned i = 0; i < PTF_STATES; i++)
-			thread->states[i] += states[i];
-	}
-}
-
 /* Moves a finished tree; the children of the root point to where it moved. */
 static void move_tree(struct ptf_call_tree *to, struct ptf_call_tree *from)
 {
@@ -181,7 +168,8 @@ static int finish_life(struct ptf_thread_set *set, struct ptf_profile *profile, 
 		return no_memory(err);
 	ptf_call_tree_prune(&set->stitches[index].tree);
 	move_tree(&thread->tree, &set->stitches[index].tree);
-	sum_states(thread);
+	thread->slow = set->stitches[index].stack.slow;
+	ptf_profile_thread_sum(thread);
 	return 0;
 }
 

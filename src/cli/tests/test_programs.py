@@ -52,6 +52,10 @@ ABOVE = {
     "tailcalls": {name: {"main"} for name in (
         "chain_start", "chain_add", "chain_mul", "chain_rotate", "is_even", "is_odd", "length_of")},
     "sort": {"fill": {"main"}, "checksum": {"main"}, "compare_ints": ALL},
+    "latency": {
+        "from_left": {"main"}, "from_right": {"main"}, "request": {"from_left", "from_right"},
+        "slow_path": {"request"}, "spin": {"request", "slow_path"},
+    },
     "longjumps": {
         "round_trip": {"main"}, "short_trip": {"main"}, "descend": {"round_trip", "descend"},
         "climb": {"main", "climb"},
