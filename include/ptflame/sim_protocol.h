@@ -11,7 +11,8 @@
  *
  * Course: the server sends HELLO. The client sends START; the server answers with the state of
  * the process (PROCESS, MMAP for every executable mapping, one THREAD for every thread), then
- * STARTED, and from then on events as they happen and AUX data. On STOP it ends the streams
+ * STARTED, and from then on events as they happen and AUX data. Of every thread that has run
+ * before, a STACK comes between STARTED and its first AUX data. On STOP it ends the streams
  * (TIP.PGD), sends the rest of the AUX data, then STOPPED. The client may START again or close.
  * At the end of the process (exit, death by a signal that can be caught, execve) it does the same
  * unasked. A stream's AUX offsets begin at 0 with every START.
@@ -41,6 +42,8 @@
 #define PTF_SIM_MTC_FREQ_BITS 3u       /* MTC every 2^3 CTC ticks */
 #define PTF_SIM_TSC_CTC_RATIO_N 40u    /* CTC = 25 MHz: TSC = CTC * 40 / 1 */
 #define PTF_SIM_TSC_CTC_RATIO_D 1u
+#define PTF_SIM_REGS 17u                     /* 16 general registers, then rip */
+#define PTF_SIM_STACK_MAX (8u << 20)         /* bytes */
 #define PTF_SIM_CPUID "GenuineIntel,6,158,9" /* family, model, stepping: no erratum applies */
 
 enum ptf_sim_message {
@@ -61,6 +64,7 @@ enum ptf_sim_message {
 	PTF_SIM_EXIT = 24,    /* struct ptf_sim_task */
 	PTF_SIM_AUX = 25,     /* struct ptf_sim_aux, then the bytes */
 	PTF_SIM_STOPPED = 26, /* struct ptf_sim_time */
+	PTF_SIM_STACK = 27,   /* struct ptf_sim_stack, then stack memory */
 };
 
 struct ptf_sim_header {
@@ -125,6 +129,16 @@ struct ptf_sim_exec {
 	int32_t pid, tid;
 	uint32_t simulated; /* 0: what follows runs natively and is not seen */
 	uint32_t reserved;
+};
+
+/* Where a thread is, from time_ns up to its first packet, with what it takes to unwind its stack.
+ */
+struct ptf_sim_stack {
+	uint64_t time_ns;
+	int32_t pid, tid;
+	uint64_t regs[PTF_SIM_REGS]; /* by the DWARF numbers of x86-64 (psABI, figure 3.36) */
+	uint64_t addr;               /* of the memory that follows: from below the stack pointer up
+	                              * to the end of what is mapped, or PTF_SIM_STACK_MAX bytes */
 };
 
 struct ptf_sim_aux {

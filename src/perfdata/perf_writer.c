@@ -17,6 +17,11 @@
 	        PERF_SAMPLE_ADDR | PERF_SAMPLE_ID | PERF_SAMPLE_STREAM_ID | PERF_SAMPLE_CPU |      \
 	        PERF_SAMPLE_PERIOD | PERF_SAMPLE_CALLCHAIN | PERF_SAMPLE_RAW)
 
+/* Fields of the sample_id behind other records. */
+#define SAMPLE_ID_FIELDS                                                                           \
+	(PERF_SAMPLE_IDENTIFIER | PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_ID |            \
+	        PERF_SAMPLE_STREAM_ID | PERF_SAMPLE_CPU)
+
 enum {
 	MAX_RECORD = 65528,      /* a record's size has 16 bits; records are multiples of 8 */
 	STREAM_BUFFER = 1 << 20, /* bytes */
@@ -151,9 +156,14 @@ static void put_text(struct ptf_perf_writer *w, const char *text)
 
 /* ---- records ---- */
 
+/* Where the id stands, and all of what stands behind other records, is the same in all events. */
 static bool same_sample_id(const struct perf_event_attr *a, const struct perf_event_attr *b)
 {
-	return a->sample_type == b->sample_type && a->sample_id_all == b->sample_id_all;
+	uint64_t differs = a->sample_type ^ b->sample_type;
+
+	if (differs & SAMPLE_ID_FIELDS || a->sample_id_all != b->sample_id_all)
+		return false;
+	return !differs || a->sample_type & PERF_SAMPLE_IDENTIFIER;
 }
 
 int ptf_perf_writer_add_attr(struct ptf_perf_writer *w, const struct perf_event_attr *attr,
@@ -164,7 +174,7 @@ int ptf_perf_writer_add_attr(struct ptf_perf_writer *w, const struct perf_event_
 	if (!n_ids || w->data_offset)
 		return ptf_error_set(err, PTF_EINVAL, "events need ids and come before records");
 	if (w->events.n && !same_sample_id(&w->events.v[0].attr, attr))
-		return ptf_error_set(err, PTF_EINVAL, "events of one file share their sample_type");
+		return ptf_error_set(err, PTF_EINVAL, "events of one file share their sample_id");
 	event.attr.size = sizeof(event.attr);
 	event.name = strdup(name);
 	event.ids = malloc(n_ids * sizeof(*ids));
@@ -314,10 +324,22 @@ static void put_raw(struct ptf_perf_writer *w, const struct ptf_record_sample *s
 	put_bytes(w, zeros, fill);
 }
 
-/* A SAMPLE: only what its sample_type has. False when that is more than here. */
+/* The event of an id, the first one when it is unknown. */
+static const struct perf_event_attr *attr_of(const struct ptf_perf_writer *w, uint64_t id)
+{
+	ptf_vec_foreach (event, &w->events) {
+		for (size_t i = 0; i < event->n_ids; i++) {
+			if (event->ids[i] == id)
+				return &event->attr;
+		}
+	}
+	return &w->events.v[0].attr;
+}
+
+/* A SAMPLE: only what the sample_type of its event has. False when that is more than here. */
 static bool put_sample(struct ptf_perf_writer *w, const struct ptf_record *record)
 {
-	uint64_t type = w->events.v[0].attr.sample_type;
+	uint64_t type = attr_of(w, record->sid.id)->sample_type;
 	const struct ptf_record_sample *sample = &record->sample;
 
 	if (type & ~(uint64_t)SAMPLE_FIELDS)

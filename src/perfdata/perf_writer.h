@@ -37,8 +37,9 @@ int ptf_perf_writer_create(
 void ptf_perf_writer_destroy(struct ptf_perf_writer *writer);
 
 /* Adds an event. name goes to EVENT_DESC; ids are its event ids (a per-thread or per-CPU event has
- * one for each; at least one). All attrs must share sample_type and sample_id_all (records'
- * sample_id is written by it). Before the first record. PTF_EINVAL when it is otherwise. */
+ * one for each; at least one). All attrs must share sample_id_all and those bits of sample_type
+ * that a sample_id is made of, and the others too unless IDENTIFIER is among them. Before the first
+ * record. PTF_EINVAL when it is otherwise. */
 int ptf_perf_writer_add_attr(struct ptf_perf_writer *writer, const struct perf_event_attr *attr,
         const char *name, const uint64_t *ids, size_t n_ids, struct ptf_error *err);
 

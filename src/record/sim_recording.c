@@ -8,10 +8,13 @@
 
 #include "base/arena.h"
 #include "base/hash_map.h"
+#include "base/log.h"
 #include "base/vec.h"
 #include "perfdata/perf_writer.h"
 #include "record/aux_writer.h"
 #include "record/sim_recording.h"
+#include "record/stack_sample.h"
+#include "record/stack_unwinder.h"
 
 /* Numbers that perf expects of a file; the PMU number is a dynamic one, as on hardware. */
 #define PT_PMU_TYPE 8u
@@ -34,6 +37,7 @@
 struct sim_thread {
 	int32_t pid, tid, ppid, ptid;
 	bool alive, kept; /* kept: its data goes into the file */
+	bool unwound;     /* its stack at START is in the file */
 	uint64_t exit_ns; /* valid when !alive */
 	char comm[COMM_BYTES];
 	struct ptf_aux_writer *stream; /* owned, NULL until it has data */
@@ -45,13 +49,22 @@ struct held_record {
 	size_t order; /* in which it came */
 };
 
+/* Code of a process when its recording began. */
+struct process_map {
+	int32_t pid;
+	struct ptf_unwind_map map;
+};
+
 struct ptf_sim_recording {
 	const struct ptf_record_options *options;
 	enum ptf_sim_clock clock;
 	double dilation;
 	bool switches, lacks_switches;
 	struct ptf_perf_writer *writer;
-	struct ptf_arena arena;                   /* strings of held records */
+	struct ptf_arena arena;              /* strings of held records and maps */
+	PTF_VEC(struct process_map) maps;    /* of processes that were attached to */
+	struct ptf_stack_unwinder *unwinder; /* owned: of process unwinder_pid, or NULL */
+	int32_t unwinder_pid;
 	PTF_VEC(struct held_record) held;         /* clock insn */
 	PTF_VEC(struct sim_thread) threads;       /* all lives, in order of appearance */
 	PTF_VEC(struct ptf_aux_writer *) streams; /* owned, all of them */
@@ -130,6 +143,7 @@ static int add_events(struct ptf_sim_recording *rec, struct ptf_error *err)
 	dummy.config = PERF_COUNT_SW_DUMMY;
 	dummy.mmap = dummy.mmap2 = dummy.comm = dummy.comm_exec = dummy.task = 1;
 	dummy.context_switch = rec->switches;
+	dummy.sample_type |= PERF_SAMPLE_CALLCHAIN; /* stacks at START */
 	if (!holds(rec)) {
 		dummy.use_clockid = 1;
 		dummy.clockid = CLOCK_MONOTONIC;
@@ -220,6 +234,8 @@ void ptf_sim_recording_destroy(struct ptf_sim_recording *rec)
 	ptf_vec_release(&rec->threads);
 	ptf_vec_release(&rec->held);
 	ptf_vec_release(&rec->section);
+	ptf_vec_release(&rec->maps);
+	ptf_stack_unwinder_destroy(rec->unwinder);
 	ptf_hash_map_release(&rec->by_tid);
 	ptf_arena_release(&rec->arena);
 	free(rec);
@@ -234,6 +250,17 @@ static const char **string_of(struct ptf_record *record)
 	return record->type == PTF_RECORD_COMM ? &record->comm.comm : NULL;
 }
 
+static bool hold_chain(struct ptf_sim_recording *rec, struct ptf_record_sample *sample)
+{
+	size_t size = (size_t)sample->callchain_n * sizeof(uint64_t);
+	void *copy = ptf_arena_alloc(&rec->arena, size);
+
+	if (copy)
+		memcpy(copy, sample->callchain, size);
+	sample->callchain = copy;
+	return copy != NULL;
+}
+
 static int hold(
         struct ptf_sim_recording *rec, const struct ptf_record *record, struct ptf_error *err)
 {
@@ -242,6 +269,8 @@ static int hold(
 
 	if (text)
 		*text = ptf_arena_strdup(&rec->arena, *text);
+	if (record->type == PTF_RECORD_SAMPLE && !hold_chain(rec, &held.record.sample))
+		return no_memory(err);
 	if ((text && !*text) || !ptf_vec_push(&rec->held, held))
 		return no_memory(err);
 	return 0;
@@ -441,6 +470,122 @@ int ptf_sim_recording_gone(
 	return rc;
 }
 
+/* --- stacks at START --- */
+
+static bool keep_map(
+        struct ptf_sim_recording *rec, const struct ptf_sim_mmap *map, const char *path)
+{
+	struct process_map kept = {.pid = map->pid,
+	        .map = {.addr = map->addr,
+	                .len = map->len,
+	                .pgoff = map->pgoff,
+	                .path = ptf_arena_strdup(&rec->arena, path)}};
+
+	return kept.map.path && ptf_vec_push(&rec->maps, kept);
+}
+
+/* What was mapped at an earlier START of this process is not there any more. */
+static void forget_maps(struct ptf_sim_recording *rec, int32_t pid)
+{
+	size_t n = 0;
+
+	ptf_vec_foreach (map, &rec->maps) {
+		if (map->pid != pid)
+			rec->maps.v[n++] = *map;
+	}
+	rec->maps.n = n;
+	if (rec->unwinder_pid == pid)
+		rec->unwinder_pid = 0;
+}
+
+/* Makes the unwinder of a process; the next thread is likely to be of the same. */
+static int choose_unwinder(struct ptf_sim_recording *rec, int32_t pid, struct ptf_error *err)
+{
+	struct ptf_unwind_maps maps = {0};
+	int rc = 0;
+
+	if (rec->unwinder && rec->unwinder_pid == pid)
+		return 0;
+	ptf_stack_unwinder_destroy(rec->unwinder);
+	rec->unwinder = NULL;
+	ptf_vec_foreach (map, &rec->maps) {
+		if (map->pid == pid && !ptf_vec_push(&maps, map->map))
+			rc = no_memory(err);
+	}
+	if (rc == 0)
+		rc = ptf_stack_unwinder_create(&rec->unwinder, &maps, err);
+	ptf_vec_release(&maps);
+	rec->unwinder_pid = pid;
+	return rc;
+}
+
+/* The chain of a thread as SAMPLE records: it may be longer than one can be. */
+static int emit_chain(struct ptf_sim_recording *rec, const struct sim_thread *thread,
+        uint64_t time_ns, const struct ptf_ips *ips, struct ptf_error *err)
+{
+	struct ptf_record record = new_record(PTF_RECORD_SAMPLE, thread->pid, thread->tid, time_ns);
+	struct ptf_stack_sample sample;
+	size_t done = 0;
+	int rc = 0;
+
+	while (done < ips->n && rc == 0) {
+		done += ptf_stack_sample_fill(&sample, ips, done);
+		record.sample = sample.record;
+		rc = emit(rec, &record, err);
+	}
+	return rc;
+}
+
+static int unwind(struct ptf_sim_recording *rec, struct sim_thread *thread,
+        const struct ptf_sim_stack *stack, const struct ptf_thread_copy *copy,
+        struct ptf_error *err)
+{
+	struct ptf_ips ips = {0};
+	int rc = choose_unwinder(rec, stack->pid, err);
+
+	if (rc == -PTF_EIO) {
+		ptf_log(PTF_LOG_WARN, "stacks of process %d are not known from the beginning",
+		        stack->pid);
+		return 0;
+	}
+	if (rc == 0)
+		rc = ptf_stack_unwinder_run(rec->unwinder, copy, &ips, err);
+	if (rc == 0)
+		rc = emit_chain(rec, thread, stack->time_ns, &ips, err);
+	ptf_vec_release(&ips);
+	return rc;
+}
+
+static int on_stack(
+        struct ptf_sim_recording *rec, const struct ptf_sim_msg *msg, struct ptf_error *err)
+{
+	struct ptf_thread_copy copy = {0};
+	struct ptf_sim_stack stack;
+	struct sim_thread *thread;
+
+	if (!ptf_sim_msg_get(msg, &stack, sizeof(stack), &copy.stack))
+		return 1;
+	note_time(rec, stack.time_ns);
+	thread = find_thread(rec, stack.tid);
+	if (!thread || !thread->kept || thread->unwound)
+		return 0;
+	thread->unwound = true;
+	memcpy(copy.regs, stack.regs, sizeof(copy.regs));
+	copy.addr = stack.addr;
+	copy.size = msg->size - sizeof(stack);
+	return unwind(rec, thread, &stack, &copy, err);
+}
+
+static int on_process(struct ptf_sim_recording *rec, const struct ptf_sim_msg *msg)
+{
+	struct ptf_sim_task task;
+
+	if (!ptf_sim_msg_get(msg, &task, sizeof(task), NULL))
+		return 1;
+	forget_maps(rec, task.pid);
+	return 0;
+}
+
 /* --- the other messages --- */
 
 static int on_mmap(struct ptf_sim_recording *rec, const struct ptf_sim_msg *msg, uint64_t base_ns,
@@ -452,6 +597,8 @@ static int on_mmap(struct ptf_sim_recording *rec, const struct ptf_sim_msg *msg,
 	if (!ptf_sim_msg_get(msg, &map, sizeof(map), NULL))
 		return 1;
 	note_time(rec, map.time_ns);
+	if (!map.time_ns && !keep_map(rec, &map, ptf_sim_msg_string(msg, sizeof(map))))
+		return no_memory(err);
 	record =
 	        new_record(PTF_RECORD_MMAP2, map.pid, map.tid, map.time_ns ? map.time_ns : base_ns);
 	record.misc = PERF_RECORD_MISC_USER;
@@ -621,6 +768,10 @@ static int dispatch(struct ptf_sim_recording *rec, const struct ptf_sim_msg *msg
         struct ptf_error *err)
 {
 	switch (msg->type) {
+	case PTF_SIM_PROCESS:
+		return on_process(rec, msg);
+	case PTF_SIM_STACK:
+		return on_stack(rec, msg, err);
 	case PTF_SIM_THREAD:
 		return on_thread(rec, msg, base_ns, err);
 	case PTF_SIM_STARTED:

@@ -35,10 +35,10 @@ int ptf_sim_recording_create(struct ptf_sim_recording **recording,
 /* Without finish nothing is left behind. */
 void ptf_sim_recording_destroy(struct ptf_sim_recording *recording);
 
-/* Takes a message from a simulator: THREAD, MMAP, COMM, FORK, EXEC, EXIT, AUX, STARTED, STOPPED;
- * the others are ignored. Times of 0 (what existed at START) become base_ns: the time of the fork
- * or exec that the process came from, or 0. Errors: PTF_EFORMAT for a body that is too short;
- * I/O and memory. */
+/* Takes a message from a simulator: PROCESS, STACK (unwound at once), THREAD, MMAP, COMM, FORK,
+ * EXEC, EXIT, AUX, STARTED, STOPPED; the others are ignored. Times of 0 (what existed at START)
+ * become base_ns: the time of the fork or exec that the process came from, or 0. Errors:
+ * PTF_EFORMAT for a body that is too short; I/O and memory. */
 int ptf_sim_recording_message(struct ptf_sim_recording *recording, const struct ptf_sim_msg *msg,
         uint64_t base_ns, struct ptf_error *err);
 

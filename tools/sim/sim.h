@@ -10,6 +10,7 @@
  *     sim_thread.c    threads, their buffers and clocks
  *     sim_syscall.c   what the process does that a recorder wants to know
  *     sim_maps.c      the guest's mappings
+ *     sim_stack.c     where threads are when recording begins
  *     sim_exec.c      execve back into the simulator
  *     sim_death.c     death by a signal
  *     sim_server.c    the socket
@@ -87,6 +88,8 @@ struct sim_thread {
 	bool on;                /* TraceEn and user mode: packets are made */
 	bool overflow;          /* lossy: data was dropped, OVF is due */
 	bool lost;              /* the next AUX message says so */
+	bool fresh;             /* it has run nothing yet that is not recorded */
+	uint32_t stack_epoch;   /* sim.epoch for which its stack was sent */
 	uint64_t insns;         /* instructions retired; with the insn clock, the time, ns */
 	uint64_t tnt_time;      /* of the latest TNT bit, insn clock */
 	uint64_t psb_at;        /* stream offset at which the next PSB is due */
@@ -126,6 +129,7 @@ struct sim {
 	_Atomic uint32_t epoch; /* counts START and STOP */
 	_Atomic bool recording;
 	struct ptf_sim_start start; /* of the recording */
+	uint64_t start_ns;          /* of the recording, as told to the client */
 	pthread_mutex_t threads_lock;
 	struct sim_thread *threads;
 	int32_t pid, ppid, real_pid;
@@ -176,6 +180,16 @@ bool sim_signal_known(uint64_t pc);
  */
 bool sim_signal_entered(
         const uint64_t *regs, const struct sim_block *block, struct sim_interrupt *out);
+
+/* sim_stack.c */
+/* QEMU's register file of the calling thread's virtual CPU; NULL before its first block. */
+extern __thread const uint64_t *sim_regs __attribute__((tls_model("initial-exec")));
+/* Sends the stack of a thread that has run before the recording began, once. The thread (or who has
+ * its gate) calls it, where its registers are in memory: at the start of a block, in a system call.
+ * ip: where it goes on. */
+void sim_stack_send(struct sim_thread *thread, uint64_t ip);
+/* Of all threads that are in a system call; with threads_lock. */
+void sim_stack_send_waiting(void);
 
 /* sim_thread.c */
 extern __thread struct sim_thread *sim_self __attribute__((tls_model("initial-exec")));

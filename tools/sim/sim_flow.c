@@ -265,8 +265,10 @@ static void change_epoch(struct sim_thread *t, const struct sim_block *block, co
 		t->on = false;
 	}
 	sim_flow_finish_at(t, block->pc, false);
-	if (sim.recording && sim_thread_buffer(t))
+	if (sim.recording && sim_thread_buffer(t)) {
+		sim_stack_send(t, block->pc);
 		begin(t);
+	}
 	t->epoch = epoch;
 }
 
@@ -280,6 +282,7 @@ static __attribute__((noinline)) void step_slow(
 		t->insns += p->insns;
 	if (t->recording && !t->on)
 		resume(t, block->pc);
+	t->fresh = false;
 	t->prev = block;
 }
 
@@ -343,8 +346,11 @@ void sim_flow_syscall(struct sim_thread *t)
 	}
 	if (t->epoch != sim.epoch) {
 		sim_flow_finish(t);
-		if (sim.recording && sim_thread_buffer(t))
+		if (sim.recording && sim_thread_buffer(t)) {
+			sim_stack_send(t, t->regs ? sim_signal_next_ip(t->regs) : 0);
 			begin(t);
+		}
 		t->epoch = sim.epoch;
 	}
+	t->fresh = false;
 }

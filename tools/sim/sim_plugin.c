@@ -32,7 +32,9 @@ __asm__(".text\n"
         "	jne 1f\n"
         "	movq %rbp, %rdx\n"
         "	jmp sim_flow_block\n"
-        "1:	ret\n"
+        "1:	movq sim_regs@gottpoff(%rip), %rax\n"
+        "	movq %rbp, %fs:(%rax)\n"
+        "	ret\n"
         ".size sim_block_entry, . - sim_block_entry\n");
 void sim_block_entry(unsigned vcpu, void *block);
 
@@ -56,7 +58,11 @@ static void on_syscall(qemu_plugin_id_t id, unsigned vcpu, int64_t num, uint64_t
 	const uint64_t args[6] = {a1, a2, a3, a4, a5, a6};
 	struct sim_thread *t = sim_thread_self();
 
-	sim_syscall_enter(t ? t : sim_thread_enter(vcpu), num, args);
+	if (!t)
+		t = sim_thread_enter(vcpu);
+	if (!t->regs)
+		t->regs = sim_regs;
+	sim_syscall_enter(t, num, args);
 }
 
 static void on_syscall_return(qemu_plugin_id_t id, unsigned vcpu, int64_t num, int64_t ret)

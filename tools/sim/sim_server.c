@@ -240,11 +240,12 @@ static void start(const struct ptf_sim_start *how)
 		size_socket(&sim.start);
 		sim.aux_bytes = sim.lost_bytes = 0;
 		send_state();
-		time.time_ns = sim_thread_time(NULL);
+		sim.start_ns = time.time_ns = sim_thread_time(NULL);
 		sim_server_send(PTF_SIM_STARTED, &time, sizeof(time), NULL, 0);
 		sim.recording = true;
 		sim_quiet = false;
 		sim.epoch++;
+		sim_stack_send_waiting();
 		sim_maps_unlock();
 	}
 	pthread_mutex_unlock(&sim.threads_lock);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define GUEST_PAGE 4096u
+#define READ_PAGES 64u /* at a time */
 #define MAX_PATH 4096u
 #define MAX_STRING (1u << 20)
 #define FORK_WAIT_MS 5000
@@ -32,15 +33,24 @@ size_t sim_guest_read(uint64_t addr, void *out, size_t size)
 {
 	size_t in_page = GUEST_PAGE - addr % GUEST_PAGE, done = 0;
 
+	/* Vectors that were read in part do not count: each is of one page. */
 	while (done < size) {
-		size_t part = size - done < in_page ? size - done : in_page;
-		struct iovec local = {(char *)out + done, part};
-		struct iovec remote = {(void *)(addr + done), part};
+		struct iovec local = {(char *)out + done, 0}, remote[READ_PAGES];
+		size_t n = 0;
+		ssize_t got;
 
-		if (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) != (ssize_t)part)
+		for (; n < READ_PAGES && done + local.iov_len < size; n++) {
+			size_t left = size - done - local.iov_len;
+			size_t part = left < in_page ? left : in_page;
+
+			remote[n] = (struct iovec){(void *)(addr + done + local.iov_len), part};
+			local.iov_len += part;
+			in_page = GUEST_PAGE;
+		}
+		got = process_vm_readv(getpid(), &local, 1, remote, n, 0);
+		done += got > 0 ? (size_t)got : 0;
+		if (got != (ssize_t)local.iov_len)
 			break;
-		done += part;
-		in_page = GUEST_PAGE;
 	}
 	return done;
 }
@@ -250,6 +260,7 @@ static void after_fork(struct sim_thread *t, int64_t ret)
 		sim_server_settled();
 		if (sim_server_start() && recording)
 			sim_server_wait(FORK_WAIT_MS);
+		t->fresh = sim.recording; /* its parent was recorded: its stack is known */
 	} else if (ret > 0 && recording) {
 		sim_thread_task(t, sim_thread_time(t), &task);
 		task.ppid = t->pid;

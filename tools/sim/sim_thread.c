@@ -21,6 +21,7 @@
 /* What a thread gets from the one that made it, by the number of its virtual CPU. */
 static struct {
 	int32_t ptid, tid;
+	uint32_t epoch;
 	uint64_t insns;
 	char comm[SIM_COMM_SIZE];
 } births[MAX_VCPUS];
@@ -61,6 +62,7 @@ void sim_thread_birth(unsigned vcpu)
 		return;
 	births[i].ptid = parent->tid;
 	births[i].insns = parent->insns;
+	births[i].epoch = sim.epoch;
 	births[i].tid = sim.clock == PTF_SIM_CLOCK_INSN ? sim_thread_new_id() : 0;
 	memcpy(births[i].comm, parent->comm, SIM_COMM_SIZE);
 }
@@ -140,6 +142,7 @@ static void identify(struct sim_thread *t, unsigned vcpu, bool first)
 	t->ptid = first ? sim.ppid : births[i].ptid;
 	t->insns = first ? sim.clock_start : births[i].insns;
 	t->tid = first ? sim.pid : sim.clock == PTF_SIM_CLOCK_INSN ? births[i].tid : t->real_tid;
+	t->fresh = first || births[i].epoch == sim.epoch;
 	memcpy(t->comm, first ? sim.comm : births[i].comm, SIM_COMM_SIZE);
 	if (first)
 		pthread_setname_np(pthread_self(), t->comm); /* not "qemu-x86_64" */

@@ -18,10 +18,11 @@ import time
 
 START, STOP, THREAD_ACK = 1, 2, 3
 NAMES = {16: "hello", 17: "process", 18: "thread", 19: "started", 20: "mmap", 21: "comm",
-         22: "fork", 23: "exec", 24: "exit", 25: "aux", 26: "stopped"}
+         22: "fork", 23: "exec", 24: "exit", 25: "aux", 26: "stopped", 27: "stack"}
 TASK = ("<Qiiiiii", ["time_ns", "pid", "tid", "ppid", "ptid", "real_pid", "real_tid"])
 TIME = ("<QQQ", ["time_ns", "aux_bytes", "lost_bytes"])
 LAYOUT = {
+    "stack": ("<Qii17QQ", ["time_ns", "pid", "tid"] + [f"r{i}" for i in range(17)] + ["addr"]),
     "hello": ("<IIiidII", ["version", "clock", "real_pid", "pid", "dilation", "waiting", ""]),
     "process": TASK, "thread": TASK, "fork": TASK, "exit": TASK, "started": TIME, "stopped": TIME,
     "mmap": ("<QiiQQQIIQII", ["time_ns", "pid", "tid", "addr", "len", "pgoff", "maj", "min", "ino",
@@ -92,7 +93,7 @@ class Connection:
         size = struct.calcsize(layout)
         message = {k: v for k, v in zip(fields, struct.unpack_from(layout, body)) if k}
         message["type"] = name
-        if name == "aux":
+        if name in ("aux", "stack"):
             message["bytes"] = body[size:]
         elif body[size:]:
             message["name"] = body[size:].rstrip(b"\0").decode()
@@ -109,7 +110,7 @@ class Recording:
 
     def __init__(self, pid, delay=0.0, **options):
         self.options, self.delay = options, delay
-        self.events, self.streams, self.lost = [], {}, set()
+        self.events, self.stacks, self.streams, self.lost = [], [], {}, set()
         self.maps = {}  # name of stream: mappings of its program (mmap messages)
         self.selector = selectors.DefaultSelector()
         self.open = {}
@@ -144,6 +145,10 @@ class Recording:
             data += message["bytes"]
             if message["flags"] & 1:
                 self.lost.add(name)
+            return
+        if kind == "stack":
+            assert message["tid"] not in connection.names, "a stack behind the thread's data"
+            self.stacks.append(message)
             return
         self.events.append(message)
         if kind == "mmap":

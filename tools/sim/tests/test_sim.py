@@ -36,6 +36,7 @@ class TestSim(unittest.TestCase):
                                            **options)
         if status is not None:
             self.assertEqual(got, status)
+        self.assertEqual(recording.stacks, [])  # nothing has run before it
         return recording
 
     def verify(self, recording, name, directory="r"):
@@ -211,6 +212,17 @@ class TestSim(unittest.TestCase):
             self.assertEqual(len(recording.streams), 2)  # those that wait have no data
             size = sum(map(len, recording.streams.values()))
             self.assertEqual(size, recording.events[-1]["aux_bytes"])
+            threads = {e["tid"] for e in self.events(recording, "thread")}
+            self.assertEqual(sorted(s["tid"] for s in recording.stacks), sorted(threads))
+            self.assertEqual(len(threads), 4)
+            started = self.events(recording, "started")[0]["time_ns"]
+            for stack in recording.stacks:
+                self.assertEqual(stack["time_ns"], started)
+                self.assertEqual(stack["addr"], stack["r7"] - 128)
+                self.assertGreater(len(stack["bytes"]), 128)
+                code = [m for m in self.events(recording, "mmap")
+                        if m["addr"] <= stack["r16"] < m["addr"] + m["len"]]
+                self.assertEqual(len(code), 1, stack["r16"])
 
     def test_environment(self):
         """Nothing is added to what the program sees."""
