@@ -10,6 +10,9 @@
 
 enum { AUXTRACE_INTEL_PT = 1 };
 
+#define NS_PER_DAY (86400 * 1000000000ull)
+#define MAX_WINDOW_NS (1ull << 50) /* 13 days: the times of all threads still have a sum */
+
 void ptf_recording_release(struct ptf_recording *recording)
 {
 	for (size_t i = 0; recording->spans && i < recording->streams.streams.n; i++)
@@ -222,6 +225,22 @@ static bool widen_by_segments(const struct ptf_recording *recording, uint64_t *s
 	return timed;
 }
 
+/* A window that no trace can have, because some time in the file is damaged: that of the packets
+ * alone, or a part of it. */
+static void mend_window(struct ptf_recording *recording)
+{
+	uint64_t start = 0, end = 0;
+
+	ptf_log(PTF_LOG_WARN, "the times in the recording are %llu days apart: some are wrong",
+	        (unsigned long long)((recording->end_ns - recording->start_ns) / NS_PER_DAY));
+	if (widen_by_segments(recording, &start, &end)) {
+		recording->start_ns = start;
+		recording->end_ns = end;
+	}
+	if (recording->end_ns - recording->start_ns > MAX_WINDOW_NS)
+		recording->end_ns = recording->start_ns + MAX_WINDOW_NS;
+}
+
 static void find_window(struct ptf_recording *recording)
 {
 	uint64_t start, end;
@@ -234,6 +253,8 @@ static void find_window(struct ptf_recording *recording)
 	}
 	recording->start_ns = start;
 	recording->end_ns = end > start ? end : start;
+	if (recording->end_ns - recording->start_ns > MAX_WINDOW_NS)
+		mend_window(recording);
 }
 
 /* ---- who ran where ---- */
@@ -337,6 +358,21 @@ static int add_stream_spans(struct ptf_recording *recording, size_t index, struc
 	return add_thread_spans(recording, spans, who, UINT64_MAX, err);
 }
 
+/* Code whose thread is not known (before the first switch, or because a record was lost) has to be
+ * walked all the same to get to what follows: it is most likely a neighbour's. */
+static void guess_code(struct ptf_run_spans *spans)
+{
+	const struct ptf_code_epoch *code = NULL;
+
+	for (size_t i = 0; i < spans->n && !code; i++)
+		code = spans->v[i].code;
+	ptf_vec_foreach (span, spans) {
+		if (span->code)
+			code = span->code;
+		span->code = code;
+	}
+}
+
 static int find_spans(struct ptf_recording *recording, struct ptf_error *err)
 {
 	size_t n = recording->streams.streams.n;
@@ -345,8 +381,10 @@ static int find_spans(struct ptf_recording *recording, struct ptf_error *err)
 	recording->spans = calloc(n ? n : 1, sizeof(*recording->spans));
 	if (!recording->spans)
 		return no_memory(err);
-	for (size_t i = 0; i < n && rc == 0; i++)
+	for (size_t i = 0; i < n && rc == 0; i++) {
 		rc = add_stream_spans(recording, i, err);
+		guess_code(&recording->spans[i]);
+	}
 	return rc;
 }
 

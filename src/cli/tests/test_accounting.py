@@ -5,6 +5,9 @@ who ran where, why a thread was off, in the ordinary case and where records are 
 there. perf itself decodes the same files: it must see the same threads in the same code."""
 
 import collections
+import json
+import os
+import random
 import re
 
 import ptf_testlib as lib
@@ -534,6 +537,94 @@ class Tracepoints(Accounting):
         self.assertFalse(self.window["switches"])
         self.assertEqual(set(threads), {ONE, TWO})
         self.assert_times(threads[ONE][0], on=500, kernel=9500, off=0)
+
+
+class Chaos(Accounting):
+    """Schedules made by chance, with clocks that disagree, records that are lost, tracepoints or
+    not, and files with wrong bytes: nothing stops the report, and the sums hold (report_json)."""
+
+    THREADS = (ONE, TWO, THREE)
+
+    def schedule(self, chance, **options):
+        """Three threads on two CPUs; what the records and packets of a CPU say is off by its skew,
+        and some of it is missing."""
+        recording = self.recording(per_cpu=True, tracepoints=True, **options)
+        recording.comm(PID, THREE, "three")
+        sources = chance.choice((("switch",), ("trace",), ("switch", "trace")))
+        lossy = chance.random() < 0.5
+        skews = [chance.randrange(0, 120), chance.randrange(0, 120)]
+        ends = [START, START]
+        free = {tid: START for tid in self.THREADS}  # when it left its CPU
+        entry = {ONE: self.code.alpha, TWO: self.code.beta, THREE: self.code.alpha}
+        streams = [recording.stream(cpu=cpu).psb(START) for cpu in (0, 1)]
+        events = []  # records come in the order of their own times
+        while min(ends) < END - 1500:
+            cpu = ends.index(min(ends))
+            ready = [tid for tid in self.THREADS if free[tid] <= ends[cpu]]
+            if not ready:
+                ends[cpu] += 50
+                continue
+            tid = chance.choice(ready)
+            begin = ends[cpu] + chance.randrange(1, 30)
+            on = begin + chance.randrange(1, 60)
+            off = on + chance.randrange(4, 400)
+            end = off + chance.randrange(1, 60)
+            self.round(streams[cpu], entry[tid], on + skews[cpu], off + skews[cpu])
+            if entry[tid] in (self.code.alpha, self.code.beta):
+                entry[tid] += 7  # behind its system call
+            events.append((begin + skews[cpu], cpu, tid, False, False))
+            events.append((end + skews[cpu], cpu, tid, True, chance.random() < 0.5))
+            ends[cpu] = free[tid] = end
+        for time, cpu, tid, out, preempted in sorted(events):
+            if lossy and chance.random() < 0.2:
+                continue
+            if "trace" in sources:
+                pair = ((PID, tid), IDLE) if out else (IDLE, (PID, tid))
+                recording.sched_switch(time - 1, cpu, pair[0], 0 if preempted else 1, pair[1])
+                if not out and chance.random() < 0.5:
+                    recording.sched_waking(time - chance.randrange(2, 40), tid)
+            if "switch" in sources:
+                (recording.goes if out else recording.comes)(
+                    time, PID, tid, cpu, *([preempted] if out else []))
+        return recording, sources, lossy
+
+    def test_random_schedules(self):
+        for seed in range(40):
+            recording, sources, lossy = self.schedule(random.Random(seed))
+            with self.subTest(seed=seed, sources=sources, lossy=lossy):
+                threads, stacks = self.report(recording)
+                self.assertEqual({t for t in threads}, set(self.THREADS))
+                self.assertTrue(all(t[0]["wall_ns"] == END - START for t in threads.values()))
+                self.assertGreaterEqual(min(stacks.values()), 0)
+                if not lossy:  # whose code it is does not depend on the skew
+                    of = {(k[0], k[1]) for k in stacks if k[1] in ("alpha", "beta")}
+                    self.assertLessEqual(of, {(ONE, "alpha"), (TWO, "beta"), (THREE, "alpha")})
+
+    def test_damaged_files(self):
+        binary = os.environ.get("PTF_ASAN_BIN") or lib.PTFLAME
+        recording, _, _ = self.schedule(random.Random(1), filter="filter 0x1000/0x1000@/stages")
+        path = recording.write(self.file("perf.data"), END - 1)
+        with open(path, "rb") as file:
+            right = file.read()
+        chance = random.Random(2)
+        read = 0
+        for number in range(150):
+            wrong = bytearray(right)
+            for _ in range(chance.randrange(1, 5)):
+                wrong[chance.randrange(len(wrong))] = chance.randrange(256)
+            if number % 5 == 0:
+                del wrong[chance.randrange(len(wrong)):]
+            with open(path, "wb") as file:
+                file.write(wrong)
+            result = lib.run([binary, "report", "-i", path, "-f", "json",
+                              "--engine", chance.choice(lib.engines())], check=False, timeout=60)
+            with self.subTest(number=number):
+                self.assertIn(result.returncode, (0, 1), lib.describe(result))
+                self.assertNotIn("Sanitizer", result.stderr)
+                if result.returncode == 0:
+                    self.assertEqual(lib.identity_errors(json.loads(result.stdout)), [])
+                    read += 1
+        self.assertGreater(read, 50)
 
 
 if __name__ == "__main__":
