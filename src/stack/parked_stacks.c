@@ -158,6 +158,25 @@ bool ptf_shadow_stack_find_parked(const struct ptf_shadow_stack *stack, uint64_t
 	return found;
 }
 
+/* Pushes a coroutine's n outermost frames, entered as another one was. */
+static bool push_in_place_of(struct ptf_shadow_stack *stack, const struct ptf_frame *outermost,
+        const struct ptf_frame *frames, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct ptf_frame frame = frames[i];
+
+		frame.resumed = true;
+		if (i == 0) {
+			frame.ret = outermost->ret;
+			frame.called = outermost->called;
+			frame.via = outermost->via;
+		}
+		if (!ptf_shadow_stack_push(stack, frame))
+			return false;
+	}
+	return true;
+}
+
 /* Pushes what was parked on a stack whose innermost frame made the switch and is over now. */
 static int put_back(
         struct ptf_shadow_stack *stack, const struct ptf_parked *parked, uint64_t time_ns)
@@ -170,18 +189,9 @@ static int put_back(
 		        ptf_shadow_stack_leave(stack, stack->frames.n - 1, time_ns, true) < 0)
 			return -PTF_ENOMEM;
 	}
-	for (size_t i = 0; i < parked->frames.n; i++) {
-		struct ptf_frame frame = parked->frames.v[i];
-
-		frame.resumed = true;
-		if (i == 0) {
-			frame.ret = switcher.ret;
-			frame.called = switcher.called;
-			frame.via = switcher.function;
-		}
-		if (!ptf_shadow_stack_push(stack, frame))
-			return -PTF_ENOMEM;
-	}
+	switcher.via = switcher.function;
+	if (!push_in_place_of(stack, &switcher, parked->frames.v, parked->frames.n))
+		return -PTF_ENOMEM;
 	/* The call that switched away returned just now. */
 	return parked->topped ? ptf_shadow_stack_leave(stack, stack->frames.n - 1, time_ns, true)
 	                      : 0;
@@ -221,52 +231,58 @@ static struct ptf_parked *find_twin(const struct ptf_shadow_stack *stack,
 	return NULL;
 }
 
-bool ptf_shadow_stack_swap(struct ptf_shadow_stack *stack, uint64_t ip)
+/* The outermost frame of the coroutine that runs; false: none does. */
+static bool find_base(const struct ptf_shadow_stack *stack, size_t *base)
 {
-	size_t base = stack->frames.n, at;
+	for (*base = stack->frames.n; (*base)-- > 0;) {
+		if (stack->frames.v[*base].via)
+			return true;
+	}
+	return false;
+}
+
+/* What waits now is our lower part under the twin's upper part. */
+static bool trade(const struct ptf_shadow_stack *stack, size_t base,
+        const struct ptf_frames *theirs, size_t at, struct ptf_frames *ours)
+{
+	for (size_t i = base; i < stack->frames.n; i++) {
+		if (!ptf_vec_push(ours, stack->frames.v[i]))
+			return false;
+	}
+	for (size_t i = at + 1; i < theirs->n; i++) {
+		if (!ptf_vec_push(ours, theirs->v[i]))
+			return false;
+	}
+	return true;
+}
+
+int ptf_shadow_stack_swap(struct ptf_shadow_stack *stack, uint64_t ip)
+{
 	struct ptf_frames ours = {0}, theirs;
 	struct ptf_frame outermost;
 	struct ptf_parked *twin;
+	size_t base, at;
 
-	while (base > 0 && !stack->frames.v[base - 1].via)
-		base--;
-	if (base == 0 || base == stack->frames.n)
-		return false;
-	base--;
+	if (!find_base(stack, &base) || base + 1 == stack->frames.n)
+		return 0;
 	twin = find_twin(stack, ptf_shadow_stack_top_frame(stack)->function, ip, &at);
 	if (!twin)
-		return false;
+		return 0;
 	theirs = twin->frames;
-	/* What waits is our lower part under the twin's upper part, and the other way round. */
-	for (size_t i = base; i < stack->frames.n; i++) {
-		if (!ptf_vec_push(&ours, stack->frames.v[i]))
-			goto no_memory;
-	}
-	for (size_t i = at + 1; i < theirs.n; i++) {
-		if (!ptf_vec_push(&ours, theirs.v[i]))
-			goto no_memory;
-	}
-	outermost = stack->frames.v[base];
-	ptf_shadow_stack_take_off(stack, base);
-	for (size_t i = 0; i <= at; i++) {
-		struct ptf_frame frame = theirs.v[i];
-
-		frame.resumed = true;
-		if (i == 0) {
-			frame.ret = outermost.ret;
-			frame.called = outermost.called;
-			frame.via = outermost.via;
-		}
-		if (!ptf_shadow_stack_push(stack, frame))
-			goto no_memory;
+	if (!trade(stack, base, &theirs, at, &ours)) {
+		ptf_vec_release(&ours);
+		return -PTF_ENOMEM;
 	}
 	twin->frames = ours;
+	outermost = stack->frames.v[base];
+	ptf_shadow_stack_take_off(stack, base);
+	if (!push_in_place_of(stack, &outermost, theirs.v, at + 1)) {
+		ptf_vec_release(&theirs);
+		return -PTF_ENOMEM;
+	}
 	/* Nodes of the upper part are below those of the lower. */
 	if (stack->watched)
 		stack->frames.v[stack->watched - 1].host = true;
 	ptf_vec_release(&theirs);
-	return true;
-no_memory:
-	ptf_vec_release(&ours);
-	return false;
+	return 1;
 }

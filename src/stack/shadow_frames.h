@@ -62,8 +62,8 @@ int ptf_shadow_stack_unpark(struct ptf_shadow_stack *stack, size_t index, uint64
 
 /* Coroutines that wait at one place cannot be told apart when one of them goes on. If the innermost
  * frame returned to ip, which proves that it was another one than it was taken for, both change
- * places: true. The stack is then as it was before the return, which now matches. */
-bool ptf_shadow_stack_swap(struct ptf_shadow_stack *stack, uint64_t ip);
+ * places: 1 (else 0). The stack is then as it was before the return, which now matches. */
+int ptf_shadow_stack_swap(struct ptf_shadow_stack *stack, uint64_t ip);
 
 /* Ends all parked stacks; seen: even coroutines (exec). */
 int ptf_shadow_stack_drop_parked(struct ptf_shadow_stack *stack, bool seen);

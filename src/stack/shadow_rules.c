@@ -119,6 +119,7 @@ static int return_as_jump(struct ptf_shadow_stack *stack, const struct ptf_flow_
 static int apply_odd_return(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
 {
 	size_t n = stack->frames.n, index;
+	int rc;
 
 	if (ptf_shadow_stack_find_parked(stack, item->to, &index)) {
 		ptf_shadow_stack_fired(stack, PTF_RULE_STACK_SWITCH);
@@ -126,7 +127,10 @@ static int apply_odd_return(struct ptf_shadow_stack *stack, const struct ptf_flo
 	}
 	if (n && !item->mid_entry)
 		return return_as_jump(stack, item);
-	if (ptf_shadow_stack_swap(stack, item->to)) {
+	rc = ptf_shadow_stack_swap(stack, item->to);
+	if (rc < 0)
+		return rc;
+	if (rc) {
 		ptf_shadow_stack_fired(stack, PTF_RULE_STACK_SWAP);
 		return ptf_shadow_stack_leave(stack, stack->frames.n - 1, item->time_ns, true);
 	}

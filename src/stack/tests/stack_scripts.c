@@ -910,7 +910,9 @@ static void class_name(char *text, size_t size, unsigned time_class)
 	        "on", "filtered", "syscall", "interrupt", "kernel", "lost"};
 	static const char *const places[] = {"user", "syscall", "interrupt", "kernel", "filtered"};
 	static const char *const reasons[] = {
-	        "blocked", "preempted", "yielded", "runqueue", "unknown"};
+	        "blocked", "preempted", "yielded", "runqueue", "unknown", "recorder"};
+
+	_Static_assert(sizeof(reasons) / sizeof(reasons[0]) == PTF_OFF_REASONS, "a name for each");
 
 	if (time_class < PTF_TIME_OFF)
 		snprintf(text, size, "%s", running[time_class]);
