@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import ptf_testlib as lib
@@ -158,6 +159,78 @@ class Attached(lib.TestCase):
         script = lib.run(["perf", "script", "-i", data, "--itrace=cr", "-F", "event,ip,sym"])
         self.assertNotIn("out of order", script.stderr)
         self.assertGreater(script.stdout.count("branches:"), DEPTH)
+
+
+class Native(lib.TestCase):
+    """The copies that are made of a process on hardware, against gdb's idea of its stacks. No PT is
+    needed: src/record/tests/dump_stacks.c prints them."""
+
+    DUMP = os.path.join(lib.BUILD_ROOT, "src/record/dump_stacks")
+    DEPTH = 300
+
+    def dump(self, pid):
+        """{tid: [ip, ...]}, and the longest stop in ns."""
+        result = lib.run([self.DUMP, str(pid)], check=False)
+        if result.returncode == 77:
+            self.skipTest(result.stderr)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        *stacks, refused, longest, clock = (line.split() for line in result.stdout.splitlines())
+        if refused[1] != "0":
+            self.skipTest("ptrace is not permitted here")
+        for stack in stacks:
+            self.assertTrue(int(clock[1]) <= int(stack[1]) <= int(clock[2]), (stack[:2], clock))
+        return ({int(s[0]): [int(ip, 16) for ip in s[2:]] for s in stacks}, int(longest[1]))
+
+    def gdb(self, pid):
+        commands = ("set pagination off", "set backtrace limit unlimited",
+                    "set backtrace past-main on", "set backtrace past-entry on",
+                    'thread apply all frame apply all -q printf "pc %lx\\n", $pc')
+        result = lib.run(["gdb", "-q", "-batch", "-p", str(pid),
+                          *(word for c in commands for word in ("-ex", c))])
+        stacks = {}
+        for line in result.stdout.splitlines():
+            if match := re.match(r"Thread \d+ .*\(LWP (\d+)\)", line):
+                stack = stacks.setdefault(int(match[1]), [])
+            elif match := re.fullmatch(r"pc ([0-9a-f]+)", line):
+                stack.append(int(match[1], 16))
+        return stacks
+
+    def test_like_gdb(self):
+        lib.need_program("gdb")
+        for variant in ("static", "dynamic"):
+            with self.subTest(variant=variant):
+                standing = Standing(self, [], variant, self.DEPTH)
+                ours, _ = self.dump(standing.process.pid)
+                theirs = self.gdb(standing.process.pid)
+                self.assertEqual(len(theirs), 5)
+                self.assertEqual(set(ours), set(theirs))
+                # One thread runs, or sleeps a moment; the others stand still.
+                self.assertLessEqual(
+                    [ours[tid] == theirs[tid] for tid in theirs].count(False), 1,
+                    {tid: [[f"{ip:x}" for ip in s[tid][:4] + s[tid][-4:]] for s in (ours, theirs)]
+                     for tid in theirs})
+                lengths = sorted(map(len, ours.values()))
+                self.assertGreater(lengths[-1], self.DEPTH)
+
+    def test_behaviour_is_the_same(self):
+        """Nobody's nanosleep, poll or futex ends early or with EINTR."""
+        standing = Standing(self, [], "dynamic", self.DEPTH)
+        longest = 0
+        for _ in range(20):
+            stacks, stop = self.dump(standing.process.pid)
+            self.assertEqual(len(stacks), 5)
+            longest = max(longest, stop)
+        self.assertIn("interrupted 0\nearly 0\n", standing.finish())
+        print(f"longest stop of 100: {longest / 1e6:.3f} ms", file=sys.stderr)
+        self.assertLess(longest, 100e6)
+
+    def test_deep(self):
+        depth = 100000
+        standing = Standing(self, [], "dynamic", depth)
+        stacks, stop = self.dump(standing.process.pid)
+        print(f"a stack of {depth} frames: stopped for {stop / 1e6:.3f} ms", file=sys.stderr)
+        main = stacks[standing.process.pid]
+        self.assertEqual(collections.Counter(main).most_common(1)[0][1], depth - 1)
 
 
 class IdleServer(lib.TestCase):
