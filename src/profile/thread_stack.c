@@ -50,8 +50,8 @@ static void tell_state(struct ptf_thread_stack *to, const struct ptf_shadow_stac
 
 	to->time_class = ptf_shadow_stack_class(stack, span);
 	if (!span) {
-		to->since_ns = stack->since_ns;
-		to->since_open = stack->since_ns == life->start_ns && !life->forked;
+		to->since_ns = stack->since.ns;
+		to->since_open = stack->since.ns == life->start_ns && !life->forked;
 		return;
 	}
 	to->since_ns = span->from_ns;

@@ -109,6 +109,29 @@ void ptf_call_node_states(const struct ptf_call_node *node, uint64_t states[PTF_
 		states[ptf_time_class_state(i)] += node->other_ns[i];
 }
 
+struct ptf_visits *ptf_call_tree_visits(struct ptf_call_tree *tree, struct ptf_call_node *node)
+{
+	if (!node->visits)
+		node->visits =
+		        ptf_arena_alloc(&tree->arena, PTF_VISIT_KINDS * sizeof(*node->visits));
+	return node->visits;
+}
+
+static bool add_visits(
+        struct ptf_call_tree *tree, struct ptf_call_node *node, const struct ptf_visits *from)
+{
+	struct ptf_visits *to = ptf_call_tree_visits(tree, node);
+
+	for (unsigned i = 0; to && i < PTF_VISIT_KINDS; i++) {
+		to[i].calls += from[i].calls;
+		to[i].partial += from[i].partial;
+		if (from[i].times.total.count &&
+		        !ptf_call_times_merge(&to[i].times, &tree->arena, &from[i].times))
+			return false;
+	}
+	return to != NULL;
+}
+
 static bool add_counts(
         struct ptf_call_tree *tree, struct ptf_call_node *node, const struct ptf_call_node *source)
 {
@@ -121,6 +144,8 @@ static bool add_counts(
 		if (!ptf_call_tree_add_time(tree, node, i, source->other_ns[i]))
 			return false;
 	}
+	if (source->visits && !add_visits(tree, node, source->visits))
+		return false;
 	return !source->times || (make_times(tree, node) && ptf_call_times_merge(node->times,
 	                                                            &tree->arena, source->times));
 }
@@ -146,7 +171,7 @@ bool ptf_call_tree_merge(
 static bool is_blank(const struct ptf_call_node *node)
 {
 	return !node->calls && !node->partial_calls && !node->insns && !node->on_ns &&
-	       !node->other_ns && !node->times && !node->children;
+	       !node->other_ns && !node->visits && !node->times && !node->children;
 }
 
 /* Depth first without recursion: a node's children are taken out when it is entered, and each is
@@ -245,6 +270,9 @@ static void recycle_node(struct ptf_call_tree *tree, struct ptf_call_node *node)
 	if (node->times)
 		ptf_call_times_recycle(node->times, arena);
 	ptf_arena_recycle(arena, node->times, sizeof(*node->times));
+	for (unsigned i = 0; node->visits && i < PTF_VISIT_KINDS; i++)
+		ptf_call_times_recycle(&node->visits[i].times, arena);
+	ptf_arena_recycle(arena, node->visits, PTF_VISIT_KINDS * sizeof(*node->visits));
 	ptf_arena_recycle(arena, node->other_ns, PTF_TIME_CLASSES * sizeof(*node->other_ns));
 	ptf_arena_recycle(arena, node, sizeof(*node));
 	tree->nodes--;

@@ -28,6 +28,16 @@ enum ptf_slice {
 	PTF_SLICE_FIRST,   /* + ptf_latency_bucket: watched calls of about one duration */
 };
 
+/* Ways into the kernel. */
+enum ptf_visit_kind { PTF_VISIT_SYSCALL, PTF_VISIT_INTERRUPT, PTF_VISIT_KINDS };
+
+/* Visits of the kernel from one node. */
+struct ptf_visits {
+	uint64_t calls;              /* beginnings seen */
+	uint64_t partial;            /* beginning or end not seen */
+	struct ptf_call_times times; /* of those with both seen and timed */
+};
+
 struct ptf_call_node {
 	const struct ptf_function *function; /* NULL: the empty stack, or not known */
 	struct ptf_call_node *parent;        /* NULL: the root */
@@ -39,7 +49,9 @@ struct ptf_call_node {
 	uint64_t partial_calls;              /* frames whose entry or exit was not seen */
 	uint64_t insns;                      /* instructions retired with this node on top */
 	uint64_t on_ns;                      /* time of class PTF_TIME_ON with this node on top */
-	uint64_t *other_ns; /* by enum ptf_time_class ([PTF_TIME_ON] is 0), or NULL: all 0 */
+	uint64_t *other_ns;        /* by enum ptf_time_class ([PTF_TIME_ON] is 0), or NULL: all 0 */
+	struct ptf_visits *visits; /* PTF_VISIT_KINDS, with this node on top; NULL: none. In the
+	                            * tree's arena, as all of these */
 	struct ptf_call_times *times; /* durations of the frames with both seen and timed, callees
 	                               * included; NULL: none. In the tree's arena, as other_ns */
 };
@@ -117,6 +129,9 @@ bool ptf_call_tree_add_time(
 /* Adds a call, entry and exit seen and timed, to a node; false when out of memory. */
 bool ptf_call_tree_add_call(
         struct ptf_call_tree *tree, struct ptf_call_node *node, const struct ptf_time_parts *call);
+
+/* The visits from a node, PTF_VISIT_KINDS, made when absent; NULL when out of memory. */
+struct ptf_visits *ptf_call_tree_visits(struct ptf_call_tree *tree, struct ptf_call_node *node);
 
 /* How many frames of this node had both ends seen and timed. */
 static inline uint64_t ptf_call_node_timed_calls(const struct ptf_call_node *node)

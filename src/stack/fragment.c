@@ -59,7 +59,7 @@ static int seal_piece(struct ptf_fragment_builder *builder)
 	piece->place = stack->place;
 	piece->resume = stack->resume;
 	piece->untraced_call = stack->untraced_call;
-	piece->since_ns = stack->since_ns;
+	piece->since = stack->since;
 	piece->base_label = stack->base_label;
 	piece->booked = stack->booked;
 	piece->watched = stack->watched;
@@ -88,7 +88,6 @@ int ptf_fragment_builder_begin(struct ptf_fragment_builder *builder, int32_t pid
 	        .local = true,
 	        .state = PTF_STACK_UNKNOWN,
 	        .resume = PTF_NO_RANGE,
-	        .since_ns = PTF_NO_TIME,
 	        .now_ns = PTF_NO_TIME,
 	        .from_ns = PTF_NO_TIME,
 	        .thread = timeline,

@@ -22,7 +22,7 @@ struct ptf_piece {
 	enum ptf_place place;           /* at the end */
 	struct ptf_ip_range resume;     /* at the end */
 	bool untraced_call;             /* at the end */
-	uint64_t since_ns;              /* at the end */
+	struct ptf_stack_since since;   /* at the end */
 	struct ptf_ip_range base_label; /* at the end: of the frame that root stands for */
 	struct ptf_time_parts booked;   /* in all of the piece */
 	size_t watched;                 /* 1 + index of the frame that is a watched call, 0: none */

@@ -88,4 +88,10 @@ void ptf_shadow_stack_slipped_in(struct ptf_shadow_stack *stack, size_t n);
 /* A new bottom: callers found later are callers of what comes from here on, not of the past. */
 int ptf_shadow_stack_new_base(struct ptf_shadow_stack *stack);
 
+/* The thread begins to do what state and place say; a visit of the kernel is counted. */
+int ptf_shadow_stack_begin(struct ptf_shadow_stack *stack, uint64_t time_ns);
+
+/* If the thread is in a system call or an interrupt, that ends. seen: its end was seen. */
+int ptf_shadow_stack_end_visit(struct ptf_shadow_stack *stack, uint64_t time_ns, bool seen);
+
 #endif

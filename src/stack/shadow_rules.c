@@ -395,6 +395,12 @@ static int begin_program(struct ptf_shadow_stack *stack, const struct ptf_flow_i
 	return first_frame(stack, item);
 }
 
+static bool refuses_on(const struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	return stack->local &&
+	       (stack->state != PTF_STACK_RUNS || !ptf_ip_range_has(stack->resume, item->to));
+}
+
 static int apply_on(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
 {
 	struct ptf_ip_range resume = stack->resume;
@@ -404,7 +410,7 @@ static int apply_on(struct ptf_shadow_stack *stack, const struct ptf_flow_item *
 
 	if (!item->to_function)
 		return DONE;
-	if (stack->local && (state != PTF_STACK_RUNS || !ptf_ip_range_has(resume, item->to)))
+	if (refuses_on(stack, item))
 		return REFUSED;
 	if (stack->execs)
 		return begin_program(stack, item);
@@ -530,13 +536,35 @@ static int apply(struct ptf_shadow_stack *stack, const struct ptf_flow_item *ite
 	return DONE;
 }
 
+/* Does the item end what the thread does in the kernel? */
+static bool ends_visit(const struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	switch ((enum ptf_flow_kind)item->kind) {
+	case PTF_FLOW_ON:
+		return item->to_function && !refuses_on(stack, item);
+	case PTF_FLOW_SYNC:
+		return item->to_function && !stack->local;
+	case PTF_FLOW_OFF:
+	case PTF_FLOW_LOST:
+		return true;
+	default:
+		return false;
+	}
+}
+
 int ptf_shadow_stack_apply(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
 {
 	enum ptf_stack_state state = stack->state;
 	enum ptf_place place = stack->place;
-	int rc = apply(stack, item);
+	int rc = DONE;
 
-	if (rc == DONE && (stack->state != state || stack->place != place))
-		stack->since_ns = item->time_ns;
+	/* While its node is still on top. */
+	if (ends_visit(stack, item))
+		rc = ptf_shadow_stack_end_visit(stack, item->time_ns, item->kind == PTF_FLOW_ON);
+	if (rc == DONE)
+		rc = apply(stack, item);
+	if (rc == DONE &&
+	        (item->kind == PTF_FLOW_OFF || stack->state != state || stack->place != place))
+		rc = ptf_shadow_stack_begin(stack, item->time_ns);
 	return rc;
 }

@@ -29,7 +29,7 @@ void ptf_shadow_stack_rebase(struct ptf_shadow_stack *stack, struct ptf_call_nod
 	stack->base = base;
 	stack->frames.n = 0;
 	stack->from_ns = PTF_NO_TIME;
-	stack->since_ns = PTF_NO_TIME;
+	stack->since.known = false;
 	stack->base_label = PTF_NO_RANGE;
 	stack->booked = (struct ptf_time_parts){0};
 	stack->watched = 0;
@@ -111,6 +111,69 @@ int ptf_shadow_stack_advance(struct ptf_shadow_stack *stack, uint64_t to_ns)
 		stack->now_ns = until;
 	}
 	return 0;
+}
+
+/* ---- visits of the kernel ---- */
+
+static bool visit_kind(const struct ptf_shadow_stack *stack, enum ptf_visit_kind *kind)
+{
+	*kind = stack->place == PTF_PLACE_SYSCALL ? PTF_VISIT_SYSCALL : PTF_VISIT_INTERRUPT;
+	return stack->state == PTF_STACK_RUNS &&
+	       (stack->place == PTF_PLACE_SYSCALL || stack->place == PTF_PLACE_INTERRUPT);
+}
+
+static struct ptf_visits *visits_of(struct ptf_shadow_stack *stack, enum ptf_visit_kind kind)
+{
+	struct ptf_visits *visits = ptf_call_tree_visits(stack->tree, ptf_shadow_stack_top(stack));
+
+	return visits ? &visits[kind] : NULL;
+}
+
+int ptf_shadow_stack_begin(struct ptf_shadow_stack *stack, uint64_t time_ns)
+{
+	struct ptf_visits *visits;
+	enum ptf_visit_kind kind;
+
+	stack->since = (struct ptf_stack_since){
+	        .known = true, .counts = !stack->muted, .ns = time_ns, .booked = stack->booked};
+	if (!visit_kind(stack, &kind) || !stack->since.counts)
+		return 0;
+	visits = visits_of(stack, kind);
+	if (!visits)
+		return -PTF_ENOMEM;
+	visits->calls++;
+	return 0;
+}
+
+int ptf_shadow_stack_end_visit(struct ptf_shadow_stack *stack, uint64_t time_ns, bool seen)
+{
+	struct ptf_time_parts visit = ptf_time_parts_since(&stack->booked, &stack->since.booked);
+	struct ptf_visits *visits;
+	enum ptf_visit_kind kind;
+
+	if (stack->muted || !visit_kind(stack, &kind))
+		return 0;
+	visits = visits_of(stack, kind);
+	if (!visits)
+		return -PTF_ENOMEM;
+	if (!seen || !stack->since.counts) {
+		visits->partial++;
+		return 0;
+	}
+	if (!stack->thread || stack->since.ns == PTF_NO_TIME || time_ns == PTF_NO_TIME ||
+	        time_ns < stack->since.ns)
+		return 0;
+	return ptf_call_times_add(&visits->times, &stack->tree->arena, &visit) ? 0 : -PTF_ENOMEM;
+}
+
+int ptf_shadow_stack_lose(struct ptf_shadow_stack *stack)
+{
+	int rc = ptf_shadow_stack_end_visit(stack, PTF_NO_TIME, false);
+
+	if (rc < 0 || stack->state == PTF_STACK_LOST)
+		return rc;
+	stack->state = PTF_STACK_LOST;
+	return ptf_shadow_stack_begin(stack, stack->now_ns);
 }
 
 /* ---- frames ---- */
@@ -342,8 +405,10 @@ bool ptf_shadow_stack_find_resume(const struct ptf_shadow_stack *stack, uint64_t
 
 int ptf_shadow_stack_close(struct ptf_shadow_stack *stack, bool seen)
 {
-	int rc = ptf_shadow_stack_leave(stack, 0, stack->now_ns, seen);
+	int rc = ptf_shadow_stack_end_visit(stack, PTF_NO_TIME, false);
 
+	if (rc == 0)
+		rc = ptf_shadow_stack_leave(stack, 0, stack->now_ns, seen);
 	return rc < 0 ? rc : ptf_shadow_stack_drop_parked(stack, seen);
 }
 

@@ -77,6 +77,14 @@ enum ptf_stack_state {
 	PTF_STACK_UNKNOWN, /* local: whatever the lower stack was doing; nothing is booked */
 };
 
+/* The beginning of what a thread does. */
+struct ptf_stack_since {
+	bool known;                   /* it was after the last rebase */
+	bool counts;                  /* it was not muted */
+	uint64_t ns;                  /* PTF_NO_TIME: not known */
+	struct ptf_time_parts booked; /* by the machine, until then */
+};
+
 struct ptf_shadow_stack {
 	struct ptf_call_tree *tree; /* borrowed: where nodes are made */
 	struct ptf_call_node *base; /* node below the first frame; older ones (of stacks that were
@@ -84,15 +92,14 @@ struct ptf_shadow_stack {
 	struct ptf_frames frames;   /* outermost first */
 	bool local;                 /* the stack below frames[0] exists but is not known here */
 	enum ptf_stack_state state;
-	enum ptf_place place;       /* when state is PTF_STACK_RUNS */
-	struct ptf_ip_range resume; /* where tracing should go on after OFF */
-	uint64_t since_ns;          /* when state and place became so, PTF_NO_TIME: not known, or
-	                             * before the last rebase */
-	bool execs;                 /* whole stacks: what runs next is a new program */
-	bool untraced_call;         /* tracing stopped at a call in an earlier segment */
-	bool muted;                 /* frames come and go, but nothing is counted: calls,
-	                             * durations, rules; frames that come now are partial later */
-	uint64_t now_ns;            /* booked up to here; PTF_NO_TIME: nothing yet */
+	enum ptf_place place;         /* when state is PTF_STACK_RUNS */
+	struct ptf_ip_range resume;   /* where tracing should go on after OFF */
+	struct ptf_stack_since since; /* when state and place became what they are */
+	bool execs;                   /* whole stacks: what runs next is a new program */
+	bool untraced_call;           /* tracing stopped at a call in an earlier segment */
+	bool muted;                   /* frames come and go, but nothing is counted: calls,
+	                               * durations, rules; frames that come now are partial later */
+	uint64_t now_ns;              /* booked up to here; PTF_NO_TIME: nothing yet */
 	uint64_t from_ns; /* booked from here on since the last rebase, PTF_NO_TIME: nothing */
 	struct ptf_time_parts booked;             /* since the last rebase, all of it */
 	const struct ptf_thread_timeline *thread; /* NULL: no timing */
@@ -125,6 +132,9 @@ unsigned ptf_shadow_stack_class(
 
 /* Applies an item whose time was booked. 0 done, 1 refused (local only), -PTF_ENOMEM. */
 int ptf_shadow_stack_apply(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item);
+
+/* The trace has a gap here: nobody knows what the thread does. 0 or -PTF_ENOMEM. */
+int ptf_shadow_stack_lose(struct ptf_shadow_stack *stack);
 
 /* State (not frames) as it is after the item, for a local stack whose item was refused. */
 void ptf_shadow_stack_assume(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item);

@@ -21,7 +21,7 @@ int ptf_stitch_init(struct ptf_stitch *stitch, const struct ptf_thread_timeline 
 	        .place = PTF_PLACE_KERNEL,
 	        .resume = PTF_NO_RANGE,
 	        .base_label = PTF_NO_RANGE,
-	        .since_ns = timeline ? timeline->start_ns : PTF_NO_TIME,
+	        .since = {.ns = timeline ? timeline->start_ns : PTF_NO_TIME},
 	        .now_ns = timeline ? timeline->start_ns : PTF_NO_TIME,
 	        .thread = timeline,
 	        .rules = rules,
@@ -143,6 +143,29 @@ static int take_watched(
 	return 0;
 }
 
+/* What the whole stack had booked when the piece had booked `in_piece`; before: at its beginning.
+ */
+static struct ptf_time_parts whole_booked(const struct ptf_piece *piece,
+        struct ptf_time_parts in_piece, const struct ptf_time_parts *before)
+{
+	for (unsigned part = 0; part < PTF_PARTS; part++) {
+		/* Less than it was when an overlap was cut off. */
+		if (in_piece.ns[part] > piece->booked.ns[part])
+			in_piece.ns[part] = piece->booked.ns[part];
+		in_piece.ns[part] += before->ns[part];
+	}
+	return in_piece;
+}
+
+static void take_since(struct ptf_shadow_stack *stack, const struct ptf_piece *piece,
+        const struct ptf_time_parts *booked)
+{
+	if (!piece->since.known)
+		return;
+	stack->since = piece->since;
+	stack->since.booked = whole_booked(piece, piece->since.booked, booked);
+}
+
 /* booked: by the whole stack before the piece; open: of take_watched. */
 static int push_open_frames(struct ptf_shadow_stack *stack, const struct ptf_piece *piece,
         const struct ptf_time_parts *booked, const struct ptf_call_node *open)
@@ -150,12 +173,7 @@ static int push_open_frames(struct ptf_shadow_stack *stack, const struct ptf_pie
 	for (size_t i = 0; i < piece->frames.n; i++) {
 		struct ptf_frame frame = piece->frames.v[i];
 
-		for (unsigned part = 0; part < PTF_PARTS; part++) {
-			/* Less than it was when an overlap was cut off. */
-			if (frame.before.ns[part] > piece->booked.ns[part])
-				frame.before.ns[part] = piece->booked.ns[part];
-			frame.before.ns[part] += booked->ns[part];
-		}
+		frame.before = whole_booked(piece, frame.before, booked);
 		if (!ptf_shadow_stack_push(stack, frame))
 			return -PTF_ENOMEM;
 		if (open && i + 1 == piece->watched &&
@@ -225,8 +243,7 @@ static int add_piece(struct ptf_stitch *stitch, struct ptf_piece *piece)
 		stack->place = piece->place;
 		stack->resume = piece->resume;
 		stack->untraced_call = piece->untraced_call;
-		if (piece->since_ns != PTF_NO_TIME)
-			stack->since_ns = piece->since_ns;
+		take_since(stack, piece, &booked);
 	}
 	if (piece->now_ns != PTF_NO_TIME && stack->thread &&
 	        (stack->now_ns == PTF_NO_TIME || piece->now_ns > stack->now_ns)) {
@@ -246,9 +263,9 @@ int ptf_stitch_add(struct ptf_stitch *stitch, struct ptf_fragment *fragment)
 	if (rc < 0)
 		return rc;
 	if (fragment->gap_before && stitch->started) {
-		if (stitch->stack.state != PTF_STACK_LOST)
-			stitch->stack.since_ns = stitch->stack.now_ns;
-		stitch->stack.state = PTF_STACK_LOST;
+		rc = ptf_shadow_stack_lose(&stitch->stack);
+		if (rc < 0)
+			return rc;
 		stitch->stack.resume = PTF_NO_RANGE;
 	}
 	stitch->started = true;
