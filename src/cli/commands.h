@@ -22,6 +22,7 @@ int cmd_report(int argc, char **argv);
 int cmd_stacks(int argc, char **argv);
 int cmd_calls(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
+int cmd_syscalls(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
 int cmd_sim(int argc, char **argv);
 

@@ -14,6 +14,7 @@ const struct ptf_command ptf_commands[] = {
         {"calls", cmd_calls, "how long the calls of a function took, and why the slowest did"},
         {"diff", cmd_diff,
                 "compare two recordings, or the slowest calls of a function with the others"},
+        {"syscalls", cmd_syscalls, "what each system call cost, and who made it"},
         {"stacks", cmd_stacks, "the stack of every thread at an instant"},
         {"dump", cmd_dump, "print the packets of a recording with their offsets"},
         {"sim", cmd_sim, "run a command with simulated Intel PT, ready to be recorded"},

@@ -8,35 +8,9 @@
 
 #include "output/output_formats.h"
 #include "output/output_text.h"
+#include "output/table_cell.h"
 
 enum { DEFAULT_TOP = 40 };
-
-/* Writes right-aligned text and empties it. */
-static void put_cell(FILE *out, struct ptf_text *cell, int width)
-{
-	fprintf(out, "%*s ", width, ptf_text_string(cell));
-	ptf_text_clear(cell);
-}
-
-static void put_count(FILE *out, struct ptf_text *cell, uint64_t value)
-{
-	ptf_text_append_grouped(cell, value);
-	put_cell(out, cell, 15);
-}
-
-static void put_time(FILE *out, struct ptf_text *cell, bool known, uint64_t ns)
-{
-	if (known)
-		ptf_text_append_duration(cell, ns);
-	else
-		ptf_text_append(cell, "-", 1);
-	put_cell(out, cell, 9);
-}
-
-static void put_share(FILE *out, uint64_t value, uint64_t whole)
-{
-	fprintf(out, "%6.2f%% ", whole ? 100.0 * (double)value / (double)whole : 0.0);
-}
 
 static void write_summary(const struct ptf_profile *profile, FILE *out, struct ptf_text *cell)
 {
@@ -72,13 +46,13 @@ static void write_function(const struct ptf_profile_function *f, uint64_t whole,
 	const struct ptf_latency *latency = &f->times.total;
 	bool known = timed && latency->count;
 
-	put_share(out, timed ? ptf_states_sum(f->self) : f->insns, whole);
-	put_time(out, cell, timed, ptf_states_sum(f->self));
-	put_time(out, cell, timed, ptf_states_sum(f->total));
-	put_count(out, cell, f->insns);
-	put_count(out, cell, f->calls);
-	put_time(out, cell, known, ptf_latency_mean(latency));
-	put_time(out, cell, known, ptf_latency_percentile(latency, 0.99));
+	ptf_cell_share(out, timed ? ptf_states_sum(f->self) : f->insns, whole);
+	ptf_cell_time(out, cell, timed, ptf_states_sum(f->self));
+	ptf_cell_time(out, cell, timed, ptf_states_sum(f->total));
+	ptf_cell_count(out, cell, f->insns, 15);
+	ptf_cell_count(out, cell, f->calls, 15);
+	ptf_cell_time(out, cell, known, ptf_latency_mean(latency));
+	ptf_cell_time(out, cell, known, ptf_latency_percentile(latency, 0.99));
 	ptf_text_append_clean(cell, f->function->name);
 	fprintf(out, "%s\n", ptf_text_string(cell));
 	ptf_text_clear(cell);

@@ -234,6 +234,16 @@ static void segments_that_reach_into_the_slice(void **state)
 	check_plan(&r, "0000000001 0000000001");
 }
 
+static void all_of_a_trace_without_times(void **state)
+{
+	struct ptf_recording r = make_recording(0, UINT64_MAX);
+
+	r.timed = false;
+	ptf_vec_foreach (segment, &r.streams.segments)
+		segment->start_ns = PTF_NO_TIME;
+	check_plan(&r, "1111111111 1111111111");
+}
+
 static void a_dark_segment_needs_the_one_before(void **state)
 {
 	struct ptf_recording r = make_recording(1450, 1500);
@@ -307,6 +317,7 @@ int main(void)
 	        cmocka_unit_test(the_last_name_passes),
 	        cmocka_unit_test(many_threads_are_counted),
 	        cmocka_unit_test(segments_that_reach_into_the_slice),
+	        cmocka_unit_test(all_of_a_trace_without_times),
 	        cmocka_unit_test(a_dark_segment_needs_the_one_before),
 	        cmocka_unit_test(the_gap_behind_the_slice),
 	        cmocka_unit_test(segments_where_threads_ran_last),
