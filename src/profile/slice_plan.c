@@ -52,9 +52,7 @@ static size_t mark_overlapping(struct ptf_slice_plan *plan, const struct ptf_sli
 	size_t first;
 	size_t from = range.first, to = range.first;
 
-	/* All of a stream without times, which cannot be cut. */
-	while (to < range.end &&
-	        (slice->to_ns == UINT64_MAX || segments[to].start_ns < slice->to_ns))
+	while (to < range.end && segments[to].start_ns < slice->to_ns)
 		to++;
 	/* The slice may end in a gap, as the first item behind it tells. */
 	if (to < range.end && segments[to].gap_before)

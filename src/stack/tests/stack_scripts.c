@@ -1033,6 +1033,54 @@ static void print_latency(FILE *out, const char *what, const struct ptf_latency 
 	fprintf(out, "\n");
 }
 
+/* The visits of all nodes of a function. */
+static bool sum_visits(const struct ptf_call_tree *tree, const struct ptf_function *function,
+        struct ptf_arena *arena, struct ptf_visits sums[PTF_VISIT_KINDS])
+{
+	const struct ptf_call_node *node = &tree->root;
+	bool any = false;
+	unsigned up;
+
+	while ((node = ptf_call_node_next(&tree->root, node, &up))) {
+		for (unsigned i = 0;
+		        node->function == function && node->visits && i < PTF_VISIT_KINDS; i++) {
+			any |= node->visits[i].calls || node->visits[i].partial;
+			sums[i].calls += node->visits[i].calls;
+			sums[i].partial += node->visits[i].partial;
+			if (!ptf_call_times_merge(&sums[i].times, arena, &node->visits[i].times))
+				abort();
+		}
+	}
+	return any;
+}
+
+void script_print_visits(FILE *out, const struct ptf_call_tree *tree)
+{
+	static const char *const kinds[PTF_VISIT_KINDS] = {"syscall", "interrupt"};
+
+	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
+		struct ptf_visits sums[PTF_VISIT_KINDS] = {0};
+		struct ptf_arena arena = {0};
+
+		if (sum_visits(tree, &functions[i], &arena, sums)) {
+			for (unsigned kind = 0; kind < PTF_VISIT_KINDS; kind++) {
+				const struct ptf_visits *sum = &sums[kind];
+
+				if (!sum->calls && !sum->partial)
+					continue;
+				fprintf(out,
+				        "%s %s c%" PRIu64 " p%" PRIu64 " t%" PRIu64 "/%" PRIu64
+				        "+%" PRIu64 "\n",
+				        functions[i].name, kinds[kind], sum->calls, sum->partial,
+				        sum->times.total.count,
+				        ptf_call_times_sum(&sum->times, PTF_PART_KERNEL),
+				        ptf_call_times_sum(&sum->times, PTF_PART_OFF));
+			}
+		}
+		ptf_arena_release(&arena);
+	}
+}
+
 void script_print_times(FILE *out, const struct ptf_call_tree *tree)
 {
 	static const char *const names[PTF_PARTS] = {"on", "kernel", "off"};

@@ -54,6 +54,8 @@ void script_print_tree(FILE *out, const struct ptf_call_tree *tree, bool insns);
 /* Prints the slow calls (may be NULL), each with what is below its node. */
 void script_print_slow(FILE *out, const struct ptf_slow_calls *slow);
 void script_print_rules(FILE *out, const struct ptf_stack_rule_counts *rules);
+/* Prints the visits of the kernel from each function: calls, partial ones, durations. */
+void script_print_visits(FILE *out, const struct ptf_call_tree *tree);
 /* Prints the durations of each function's calls, whole and by part. */
 void script_print_times(FILE *out, const struct ptf_call_tree *tree);
 

@@ -382,7 +382,7 @@ static void test_without_items(void **state)
 
 /* What two slices of a script count, or the whole. */
 struct slice_sums {
-	uint64_t calls, jump_calls, insns, timed_calls;
+	uint64_t calls, jump_calls, insns, timed_calls, visits;
 	uint64_t fired;
 	uint64_t states[PTF_STATES];
 };
@@ -398,6 +398,8 @@ static void add_slice(struct slice_sums *sums, const struct whole *w)
 		sums->jump_calls += node->jump_calls;
 		sums->insns += node->insns;
 		sums->timed_calls += ptf_call_node_timed_calls(node);
+		for (unsigned i = 0; node->visits && i < PTF_VISIT_KINDS; i++)
+			sums->visits += node->visits[i].calls;
 		ptf_call_node_states(node, states);
 		for (unsigned i = 0; i < PTF_STATES; i++)
 			sums->states[i] += states[i];
@@ -479,6 +481,38 @@ static void test_frames_from_before_the_slice(void **state)
 	release(&w);
 }
 
+/* A script's visits of the kernel, while it is off its CPU in between. */
+static void expect_visits(const char *script, const struct ptf_off_span *span, const char *expected)
+{
+	struct whole w;
+	char *text;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	assert_non_null(out);
+	run_items(&w, case_named(script), span, 1);
+	script_print_visits(out, &w.stitch.tree);
+	fclose(out);
+	assert_string_equal(text, expected);
+	free(text);
+	release(&w);
+}
+
+static void test_visits_of_the_kernel(void **state)
+{
+	const struct ptf_off_span span = {1023, 1027, PTF_OFF_BLOCKED};
+
+	/* Name, kind, calls, partial, timed with their time in the kernel and off the CPU. */
+	expect_visits("system calls, interrupts, filters", &span,
+	        "a syscall c1 p0 t1/6+4\n"
+	        "a interrupt c1 p0 t1/10+0\n"
+	        "sched_yield syscall c1 p0 t1/10+0\n");
+	expect_visits("begins in a system call", &span, "b syscall c0 p1 t0/0+0\n");
+	expect_visits("signal", &span,
+	        "a interrupt c1 p0 t1/6+4\n"
+	        "restorer syscall c1 p0 t1/10+0\n");
+}
+
 /* Coroutines that nobody goes on with must not pile up. */
 static void test_parked_stacks_are_bounded(void **state)
 {
@@ -515,6 +549,7 @@ int main(void)
 	        cmocka_unit_test(test_window_clips),
 	        cmocka_unit_test(test_off_time_has_place_and_reason),
 	        cmocka_unit_test(test_without_items),
+	        cmocka_unit_test(test_visits_of_the_kernel),
 	        cmocka_unit_test(test_slices_add_up),
 	        cmocka_unit_test(test_frames_from_before_the_slice),
 	        cmocka_unit_test(test_parked_stacks_are_bounded),

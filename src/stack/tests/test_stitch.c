@@ -42,6 +42,7 @@ static char *run_text(const struct run *run)
 	assert_non_null(out);
 	script_print_tree(out, &run->stitch.tree, true);
 	script_print_times(out, &run->stitch.tree);
+	script_print_visits(out, &run->stitch.tree);
 	script_print_slow(out, run->stitch.stack.slow);
 	script_print_rules(out, &run->rules);
 	fclose(out);
@@ -470,7 +471,7 @@ static void test_psb_that_disagrees(void **state)
 	        {true, NULL, 0,
 	                "main c0 j0 p1 t0/0 i0 on:10\n"
 	                "main;a c1 j0 p1 t0/0 i0 on:10 syscall:80\n"
-	                "(root) i0 on:0\n"},
+	                "(root) i0 on:0\na syscall c1 p1 t0/0+0\n"},
 	        /* tracing went off */
 	        {false, NULL, 0,
 	                "main c0 j0 p1 t0/0 i0 on:10\n"
@@ -489,13 +490,13 @@ static void test_psb_that_disagrees(void **state)
 	        {true, "a", 0x12,
 	                "main c0 j0 p1 t0/0 i0 on:10\n"
 	                "main;a c1 j0 p1 t0/0 i0 on:60 syscall:30\n"
-	                "(root) i0 on:0\n"},
+	                "(root) i0 on:0\na syscall c1 p1 t0/0+0\n"},
 	        /* ... by a signal */
 	        {true, "handler", 0,
 	                "main c0 j0 p1 t0/0 i0 on:10\n"
 	                "main;a c1 j0 p1 t0/0 i0 on:10 syscall:30\n"
 	                "main;a;handler c1 j1 p1 t0/0 i0 on:50\n"
-	                "(root) i0 on:0\nasync_entry:1 "},
+	                "(root) i0 on:0\na syscall c1 p1 t0/0+0\nasync_entry:1 "},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
