@@ -39,6 +39,7 @@ static void engine_destroy(struct ptf_flow_engine *e)
 	if (!e)
 		return;
 	ptf_flow_teller_release(&e->t);
+	ptf_run_memo_release(&e->memo);
 	ptf_block_cache_release(&e->blocks);
 	free(e);
 }
@@ -119,7 +120,7 @@ static int take_tnt(struct ptf_flow_engine *e, const struct ptf_packet *packet)
 	e->fresh = true;
 	e->tnt = packet->payload;
 	e->tnt_n = packet->tnt_count;
-	return ptf_fast_run_tnt(e);
+	return ptf_fast_take_tnt(e);
 }
 
 /* A MODE.Exec takes effect with the TIP behind it. */
@@ -176,7 +177,7 @@ static int take_tip(struct ptf_flow_engine *e, const struct ptf_packet *packet)
 	if (!tracing(e))
 		return ptf_fast_give_up(e, pte_no_enable, e->off_ip, e->packet_at);
 	e->fresh = true;
-	rc = ptf_fast_run_tip(e, has_ip ? e->last_ip.ip : PTF_NO_IP);
+	rc = ptf_fast_take_tip(e, has_ip ? e->last_ip.ip : PTF_NO_IP);
 	if (rc == 0 && !e->t.done)
 		rc = apply_mode(e);
 	return rc == 0 && !e->t.done ? ptf_fast_run_tnt(e) : rc;

@@ -8,6 +8,7 @@
 
 #include "pt/block_cache.h"
 #include "pt/flow_teller.h"
+#include "pt/run_memo.h"
 
 /* Calls that returns are compressed against (SDM, "Indirect Transfer Compression for Returns"). */
 #define PTF_RETURN_STACK 64u
@@ -22,6 +23,7 @@ struct ptf_flow_engine {
 	struct ptf_flow_teller t;
 	const struct ptf_engine_config *config;
 	struct ptf_block_cache blocks;
+	struct ptf_run_memo memo;
 	struct ptf_return_stack stack;
 	struct ptf_last_ip last_ip;
 	const uint8_t *bytes;        /* of the segment */
@@ -76,11 +78,13 @@ int ptf_fast_stop_at_branch(struct ptf_flow_engine *e);
 /* Gives the segment up: reopens, tells, ends. */
 int ptf_fast_give_up(struct ptf_flow_engine *e, int code, uint64_t ip, uint64_t offset);
 
-/* Runs through the branches that e->tnt decides, as far as they go without a TIP. */
+/* Runs through the branches that e->tnt decides, as far as they go without a TIP. The packet is
+ * fresh when it is taken, the run may be known; what is left of it behind a TIP runs. */
+int ptf_fast_take_tnt(struct ptf_flow_engine *e);
 int ptf_fast_run_tnt(struct ptf_flow_engine *e);
 
-/* Runs to the next indirect branch, which went to ip. */
-int ptf_fast_run_tip(struct ptf_flow_engine *e, uint64_t ip);
+/* Runs to the next indirect branch, which went to ip (PTF_NO_IP: the packet does not say). */
+int ptf_fast_take_tip(struct ptf_flow_engine *e, uint64_t ip);
 
 /* Runs without packets until the place is reached; what is not found is never reached. */
 int ptf_fast_walk_to(struct ptf_flow_engine *e, const struct ptf_block_search *stop);

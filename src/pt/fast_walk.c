@@ -94,6 +94,8 @@ static bool resolve_edge(struct ptf_flow_engine *e, struct ptf_code_block *b, un
 static int tell_item(struct ptf_flow_engine *e, const struct ptf_flow_item *item)
 {
 	e->prev_item = item != NULL;
+	if (item && e->memo.recorder.on)
+		ptf_run_record_item(&e->memo.recorder, item, e->t.timer.position);
 	return !item || ptf_flow_timer_add(&e->t.timer, *item) ? 0 : -PTF_ENOMEM;
 }
 
@@ -121,6 +123,8 @@ static void push_call(struct ptf_flow_engine *e, struct ptf_code_block *b)
 	/* A call to the next instruction only reads the instruction pointer. */
 	if (b->kind == PTF_BLOCK_TARGET && b->target == b->next_ip)
 		return;
+	if (e->memo.recorder.on)
+		ptf_run_record_push(&e->memo.recorder, b);
 	stack->calls[stack->top++ % PTF_RETURN_STACK] = b;
 	if (stack->top - stack->bottom > PTF_RETURN_STACK)
 		stack->bottom++;
@@ -168,6 +172,8 @@ static int follow_return(struct ptf_flow_engine *e, struct ptf_code_block *b)
 	struct ptf_code_block *call = e->stack.calls[--e->stack.top % PTF_RETURN_STACK];
 	struct ptf_code_block *to = block_after_call(e, call);
 
+	if (e->memo.recorder.on)
+		ptf_run_record_pop(&e->memo.recorder, call);
 	return to ? follow_dynamic(e, b, to, false) : -PTF_ENOMEM;
 }
 
@@ -325,7 +331,7 @@ static int run_indirect(struct ptf_flow_engine *e, struct ptf_code_block *b, uin
 	return to ? follow_dynamic(e, b, to, true) : -PTF_ENOMEM;
 }
 
-int ptf_fast_run_tip(struct ptf_flow_engine *e, uint64_t ip)
+static int run_tip(struct ptf_flow_engine *e, uint64_t ip)
 {
 	int rc = 0;
 
@@ -351,6 +357,146 @@ int ptf_fast_run_tip(struct ptf_flow_engine *e, uint64_t ip)
 		}
 	}
 	return rc;
+}
+
+/* ---- runs that are known ---- */
+
+/* Does the return stack hold what the run pops? */
+static bool stack_fits(const struct ptf_return_stack *stack, const struct ptf_run *run)
+{
+	_Static_assert(2 * PTF_RUN_MAX_MOVES < PTF_RETURN_STACK,
+	        "calls on the way do not push out what is popped later");
+	if (stack->top - stack->bottom < run->n_pops)
+		return false;
+	for (unsigned i = 0; i < run->n_pops; i++) {
+		if (stack->calls[(stack->top - 1 - i) % PTF_RETURN_STACK] != run->moves[i])
+			return false;
+	}
+	return true;
+}
+
+static void move_stack(struct ptf_return_stack *stack, const struct ptf_run *run)
+{
+	uint64_t highest = stack->top + run->height;
+
+	if (highest > stack->bottom + PTF_RETURN_STACK)
+		stack->bottom = highest - PTF_RETURN_STACK;
+	stack->top -= run->n_pops;
+	for (unsigned i = 0; i < run->n_pushes; i++)
+		stack->calls[stack->top++ % PTF_RETURN_STACK] = run->moves[run->n_pops + i];
+}
+
+static int tell_steps(struct ptf_flow_engine *e, const struct ptf_run *run, unsigned n)
+{
+	struct ptf_flow_timer *timer = &e->t.timer;
+	uint64_t position = timer->position;
+
+	for (unsigned i = 0; i < n; i++) {
+		timer->position = position + run->steps[i].insns;
+		if (!ptf_flow_timer_add(timer, run->steps[i].item))
+			return -PTF_ENOMEM;
+	}
+	timer->position = position + run->insns;
+	return 0;
+}
+
+/* Does at once what the run does, but for the item of its last transfer. */
+static int use_run(struct ptf_flow_engine *e, const struct ptf_run *run)
+{
+	unsigned n = run->n_steps - run->last_item;
+
+	ptf_flow_teller_open_packet(&e->t);
+	e->fresh = false;
+	e->idle_blocks = run->blocks;
+	e->t.counts.instructions += run->insns;
+	e->t.counts.calls += run->calls;
+	e->t.counts.returns += run->returns;
+	move_stack(&e->stack, run);
+	e->prev = run->last;
+	e->prev_item = run->last_item;
+	e->at = run->to;
+	return tell_steps(e, run, n);
+}
+
+static int tell_last(struct ptf_flow_engine *e, const struct ptf_run *run)
+{
+	if (!run->last_item)
+		return 0;
+	return ptf_flow_timer_add(&e->t.timer, run->steps[run->n_steps - 1].item) ? 0 : -PTF_ENOMEM;
+}
+
+/* Only where nothing is open and no bits wait can a run be looked up or recorded. */
+static bool can_memo(const struct ptf_flow_engine *e)
+{
+	return e->prev && !e->t.began_off;
+}
+
+static void record(struct ptf_flow_engine *e, uint64_t key)
+{
+	ptf_run_memo_record(&e->memo, e->at, key, e->t.timer.position);
+	e->memo.recorder.calls = e->t.counts.calls;
+	e->memo.recorder.returns = e->t.counts.returns;
+}
+
+/* Keeps the run that was recorded, if it came to its end. */
+static int keep(struct ptf_flow_engine *e, int rc, bool ended)
+{
+	struct ptf_run_recorder *recorder = &e->memo.recorder;
+	struct ptf_run run = {.to = e->at, .last = e->prev, .last_item = e->prev_item};
+	uint64_t insns = e->t.timer.position - recorder->position;
+	uint64_t calls = e->t.counts.calls - recorder->calls;
+	uint64_t returns = e->t.counts.returns - recorder->returns;
+
+	if (rc < 0 || !ended || e->t.done || insns > UINT32_MAX || calls > UINT16_MAX ||
+	        returns > UINT16_MAX || e->idle_blocks > UINT16_MAX)
+		recorder->on = false;
+	if (!recorder->on)
+		return rc;
+	run.insns = (uint32_t)insns;
+	run.calls = (uint16_t)calls;
+	run.returns = (uint16_t)returns;
+	run.blocks = (uint16_t)e->idle_blocks;
+	return ptf_run_memo_keep(&e->memo, &run) ? rc : -PTF_ENOMEM;
+}
+
+int ptf_fast_take_tnt(struct ptf_flow_engine *e)
+{
+	uint64_t key = ptf_run_tnt_key(e->tnt, e->tnt_n);
+	const struct ptf_run *run;
+	int rc;
+
+	if (!can_memo(e) || !e->tnt_n)
+		return ptf_fast_run_tnt(e);
+	run = ptf_run_memo_find(&e->memo, e->at, key);
+	if (run && stack_fits(&e->stack, run)) {
+		e->tnt_n = 0;
+		e->prev_by_tip = false;
+		rc = use_run(e, run);
+		e->t.last_branch = e->t.timer.position;
+		return rc < 0 ? rc : tell_last(e, run);
+	}
+	record(e, key);
+	rc = ptf_fast_run_tnt(e);
+	return keep(e, rc, e->tnt_n == 0);
+}
+
+int ptf_fast_take_tip(struct ptf_flow_engine *e, uint64_t ip)
+{
+	const struct ptf_run *run;
+	int rc;
+
+	if (!can_memo(e) || e->tnt_n || ip >> 63)
+		return run_tip(e, ip);
+	run = ptf_run_memo_find(&e->memo, e->at, ip);
+	if (run) {
+		e->prev_by_tip = true;
+		rc = use_run(e, run);
+		ptf_flow_teller_tip_done(&e->t);
+		return rc < 0 ? rc : tell_last(e, run);
+	}
+	record(e, ip);
+	rc = run_tip(e, ip);
+	return keep(e, rc, true);
 }
 
 /* ---- walking to an event ---- */
