@@ -8,6 +8,7 @@
  */
 #include <intel-pt.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "pt/fast_engine.h"
 
@@ -595,6 +596,7 @@ static int take_packet(struct ptf_flow_engine *e, const struct ptf_packet *packe
 	}
 }
 
+/* Any packet. */
 static int step(struct ptf_flow_engine *e)
 {
 	struct ptf_packet packet;
@@ -610,6 +612,104 @@ static int step(struct ptf_flow_engine *e)
 	return take_packet(e, &packet);
 }
 
+enum {
+	ROOM = 16,        /* more bytes than a common packet has */
+	ENOUGH_ITEMS = 64 /* that are ready, before the reader gets them */
+};
+
+/* A CYC of up to 8 bytes; returns its size, 0: it is longer. */
+static inline unsigned scan_cyc(const uint8_t *at, uint64_t *cycles)
+{
+	unsigned size = 1, shift = 5;
+
+	*cycles = at[0] >> 3;
+	if (!(at[0] & 4))
+		return 1;
+	do {
+		*cycles |= (uint64_t)(at[size] >> 1) << shift;
+		shift += 7;
+	} while (at[size++] & 1 && size < 8);
+	return at[size - 1] & 1 ? 0 : size;
+}
+
+/* The IP of a TIP of the sizes 2, 4 and 6 bytes; returns the packet's size, 0: another. */
+static inline unsigned scan_tip(const uint8_t *at, struct ptf_last_ip *last)
+{
+	uint64_t bytes;
+
+	memcpy(&bytes, at + 1, sizeof(bytes));
+	switch (at[0] >> 5) {
+	case 1:
+		last->ip = (last->ip & ~0xffffull) | (bytes & 0xffff);
+		return 3;
+	case 2:
+		last->ip = (last->ip & ~0xffffffffull) | (bytes & 0xffffffff);
+		return 5;
+	case 3:
+		last->ip = (uint64_t)((int64_t)(bytes << 16) >> 16);
+		return 7;
+	default:
+		return 0;
+	}
+}
+
+/* Nothing is under way that makes a packet mean something else than usual. */
+static bool is_plain(const struct ptf_flow_engine *e)
+{
+	return tracing(e) && !e->fup_pending && !e->mode_pending && !e->tnt_n &&
+	       e->block == PTF_BLOCK_NONE;
+}
+
+/* The packet at e->pos, when it is a common one: its size, 0: it is not, or negative error. */
+static inline int scan_common(struct ptf_flow_engine *e)
+{
+	const uint8_t *at = e->bytes + e->pos;
+	unsigned byte = at[0], size, bits;
+	uint64_t cycles;
+
+	e->packet_at = e->pos;
+	if ((byte & 3) == 3) {
+		size = scan_cyc(at, &cycles);
+		if (size && ptf_clock_cyc(&e->t.clock, cycles))
+			e->t.packet.cyc_before = true;
+		e->pos += size;
+		return (int)size;
+	}
+	if (!(byte & 1) && byte > 2) {
+		bits = 30 - (unsigned)__builtin_clz(byte);
+		e->pos++;
+		e->fresh = true;
+		e->tnt = (byte >> 1) & ((1u << bits) - 1);
+		e->tnt_n = bits;
+		return ptf_fast_take_tnt(e) < 0 ? -PTF_ENOMEM : 1;
+	}
+	if ((byte & 0x1f) == 0x0d) {
+		size = scan_tip(at, &e->last_ip);
+		if (!size)
+			return 0;
+		e->pos += size;
+		e->fresh = true;
+		return ptf_fast_take_tip(e, e->last_ip.ip) < 0 ? -PTF_ENOMEM : (int)size;
+	}
+	e->pos += byte == 0;
+	return byte == 0;
+}
+
+/* The common packets, as long as there are no others and not enough items. */
+static int run_common(struct ptf_flow_engine *e)
+{
+	const struct ptf_flow_timer *timer = &e->t.timer;
+
+	while (e->size - e->pos > ROOM && is_plain(e) && !e->t.done &&
+	        timer->ready - timer->head < ENOUGH_ITEMS) {
+		int size = scan_common(e);
+
+		if (size <= 0)
+			return size;
+	}
+	return 0;
+}
+
 static int engine_next(struct ptf_flow_engine *e, const struct ptf_flow_item **item)
 {
 	while (!(*item = ptf_flow_timer_next(&e->t.timer))) {
@@ -617,7 +717,9 @@ static int engine_next(struct ptf_flow_engine *e, const struct ptf_flow_item **i
 
 		if (e->t.done)
 			return 1;
-		rc = step(e);
+		rc = run_common(e);
+		if (rc == 0 && !e->t.done && e->t.timer.ready - e->t.timer.head < ENOUGH_ITEMS)
+			rc = step(e);
 		if (rc < 0)
 			return rc;
 	}

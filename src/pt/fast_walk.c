@@ -96,7 +96,7 @@ static int tell_item(struct ptf_flow_engine *e, const struct ptf_flow_item *item
 	e->prev_item = item != NULL;
 	if (item && e->memo.recorder.on)
 		ptf_run_record_item(&e->memo.recorder, item, e->t.timer.position);
-	return !item || ptf_flow_timer_add(&e->t.timer, *item) ? 0 : -PTF_ENOMEM;
+	return !item || ptf_flow_timer_add(&e->t.timer, item) ? 0 : -PTF_ENOMEM;
 }
 
 /* Goes along an edge of the block that just ran. */
@@ -391,12 +391,13 @@ static int tell_steps(struct ptf_flow_engine *e, const struct ptf_run *run, unsi
 	struct ptf_flow_timer *timer = &e->t.timer;
 	uint64_t position = timer->position;
 
+	timer->position = position + run->insns;
 	for (unsigned i = 0; i < n; i++) {
-		timer->position = position + run->steps[i].insns;
-		if (!ptf_flow_timer_add(timer, run->steps[i].item))
+		const struct ptf_run_step *step = &run->steps[i];
+
+		if (!ptf_flow_timer_add_at(timer, &step->item, position + step->insns))
 			return -PTF_ENOMEM;
 	}
-	timer->position = position + run->insns;
 	return 0;
 }
 
@@ -422,7 +423,8 @@ static int tell_last(struct ptf_flow_engine *e, const struct ptf_run *run)
 {
 	if (!run->last_item)
 		return 0;
-	return ptf_flow_timer_add(&e->t.timer, run->steps[run->n_steps - 1].item) ? 0 : -PTF_ENOMEM;
+	return ptf_flow_timer_add(&e->t.timer, &run->steps[run->n_steps - 1].item) ? 0
+	                                                                           : -PTF_ENOMEM;
 }
 
 /* Only where nothing is open and no bits wait can a run be looked up or recorded. */

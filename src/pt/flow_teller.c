@@ -48,7 +48,7 @@ struct ptf_code_place *ptf_flow_teller_place(struct ptf_flow_teller *t, uint64_t
 
 static int add_item(struct ptf_flow_teller *t, struct ptf_flow_item item)
 {
-	return ptf_flow_timer_add(&t->timer, item) ? 0 : -PTF_ENOMEM;
+	return ptf_flow_timer_add(&t->timer, &item) ? 0 : -PTF_ENOMEM;
 }
 
 void ptf_flow_teller_resolve_to(struct ptf_flow_teller *t, struct ptf_flow_item *item, bool target)
@@ -204,25 +204,6 @@ bool ptf_flow_teller_binds_fup(const struct ptf_packet *packet, bool bound)
 	default:
 		return bound;
 	}
-}
-
-/* An MTC or TSC packet behind the open packet gives a time that lies somewhere among the next
- * packet's branches: better than nothing, but not beside a CYC, which times that packet exactly. */
-void ptf_flow_teller_close_packet(struct ptf_flow_teller *t)
-{
-	if (t->packet.cyc_before)
-		t->packet.loose_ns = PTF_NO_TIME;
-	ptf_flow_timer_anchor(&t->timer, t->last_branch, t->packet.direct_ns);
-	ptf_flow_timer_anchor(&t->timer, t->last_branch, t->packet.loose_ns);
-	t->packet.direct_ns = t->packet.loose_ns = PTF_NO_TIME;
-}
-
-void ptf_flow_teller_open_packet(struct ptf_flow_teller *t)
-{
-	ptf_flow_teller_close_packet(t);
-	if (t->packet.cyc_before)
-		t->packet.direct_ns = ptf_clock_ns(&t->clock);
-	t->packet.cyc_before = false;
 }
 
 /* ---- lost ---- */

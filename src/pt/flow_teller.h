@@ -114,11 +114,26 @@ static inline void ptf_flow_teller_timing(
  * the answer for the packet before. */
 bool ptf_flow_teller_binds_fup(const struct ptf_packet *packet, bool bound);
 
-/* The last branch of the open packet is known: an event comes. */
-void ptf_flow_teller_close_packet(struct ptf_flow_teller *t);
+/* The last branch of the open packet is known. An MTC or TSC packet behind the open packet gives a
+ * time that lies somewhere among the next packet's branches: better than nothing, but not beside a
+ * CYC, which times that packet exactly. */
+static inline void ptf_flow_teller_close_packet(struct ptf_flow_teller *t)
+{
+	if (t->packet.cyc_before)
+		t->packet.loose_ns = PTF_NO_TIME;
+	ptf_flow_timer_anchor(&t->timer, t->last_branch, t->packet.direct_ns);
+	ptf_flow_timer_anchor(&t->timer, t->last_branch, t->packet.loose_ns);
+	t->packet.direct_ns = t->packet.loose_ns = PTF_NO_TIME;
+}
 
 /* A TNT or TIP comes. */
-void ptf_flow_teller_open_packet(struct ptf_flow_teller *t);
+static inline void ptf_flow_teller_open_packet(struct ptf_flow_teller *t)
+{
+	ptf_flow_teller_close_packet(t);
+	if (t->packet.cyc_before)
+		t->packet.direct_ns = ptf_clock_ns(&t->clock);
+	t->packet.cyc_before = false;
+}
 
 /* The branch that a TIP resolved has retired. */
 static inline void ptf_flow_teller_tip_done(struct ptf_flow_teller *t)

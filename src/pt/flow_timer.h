@@ -23,9 +23,13 @@ struct ptf_anchor_distances {
 /* Median distance, ns (middle of its bucket); 0 when there is none. */
 uint64_t ptf_anchor_distances_median(const struct ptf_anchor_distances *distances);
 
+struct ptf_timed_item {
+	struct ptf_flow_item item;
+	uint64_t position; /* instructions retired since begin */
+};
+
 struct ptf_flow_timer {
-	PTF_VEC(struct ptf_flow_item) items; /* queue: [head, ready) timed, [ready, n) waiting */
-	PTF_VEC(uint64_t) positions;         /* of each item: instructions retired since begin */
+	PTF_VEC(struct ptf_timed_item) items; /* queue: [head, ready) timed, [ready, n) waiting */
 	size_t head, ready;
 	uint64_t position;                      /* instructions retired since begin */
 	uint64_t item_position;                 /* of the last item added */
@@ -44,19 +48,54 @@ static inline void ptf_flow_timer_retire(struct ptf_flow_timer *timer, uint64_t 
 	timer->position += n;
 }
 
-/* Appends an item at the current position; its insns are filled in. False: out of memory. */
-bool ptf_flow_timer_add(struct ptf_flow_timer *timer, struct ptf_flow_item item);
+/* Makes room for an item and drops those that were handed out; false: out of memory. */
+bool ptf_flow_timer_make_room(struct ptf_flow_timer *timer);
+
+/* Appends an item at a position (not before that of the last item); its insns are filled in.
+ * False: out of memory. */
+static inline bool ptf_flow_timer_add_at(
+        struct ptf_flow_timer *timer, const struct ptf_flow_item *item, uint64_t position)
+{
+	struct ptf_timed_item *timed;
+
+	if (timer->items.n == timer->items.cap && !ptf_flow_timer_make_room(timer))
+		return false;
+	timed = &timer->items.v[timer->items.n++];
+	timed->item = *item;
+	timed->item.insns = (uint32_t)(position - timer->item_position);
+	timed->position = position;
+	timer->item_position = position;
+	return true;
+}
+
+/* Appends an item at the current position. */
+static inline bool ptf_flow_timer_add(
+        struct ptf_flow_timer *timer, const struct ptf_flow_item *item)
+{
+	return ptf_flow_timer_add_at(timer, item, timer->position);
+}
 
 /* Takes the last item back, which was added at the current position and has no time yet. */
 void ptf_flow_timer_drop_last(struct ptf_flow_timer *timer);
 
-/* Time at a position (not behind the current one): items up to it get their times. */
-void ptf_flow_timer_anchor(struct ptf_flow_timer *timer, uint64_t position, uint64_t ns);
+/* Time at a position (not behind the current one): items up to it get their times. ns:
+ * PTF_NO_TIME changes nothing. */
+void ptf_flow_timer_anchor_at(struct ptf_flow_timer *timer, uint64_t position, uint64_t ns);
+
+static inline void ptf_flow_timer_anchor(
+        struct ptf_flow_timer *timer, uint64_t position, uint64_t ns)
+{
+	if (ns != PTF_NO_TIME)
+		ptf_flow_timer_anchor_at(timer, position, ns);
+}
 
 /* No anchor comes any more: what waits gets the last known time. */
 void ptf_flow_timer_flush(struct ptf_flow_timer *timer);
 
 /* The next timed item, NULL when none is ready; valid until the next call of any function. */
-const struct ptf_flow_item *ptf_flow_timer_next(struct ptf_flow_timer *timer);
+static inline const struct ptf_flow_item *ptf_flow_timer_next(struct ptf_flow_timer *timer)
+{
+	return timer->head < timer->ready ? &timer->items.v[timer->head++].item : NULL;
+}
 
 #endif

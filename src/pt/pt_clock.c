@@ -28,24 +28,6 @@ void ptf_clock_init(struct ptf_clock *clock, const struct ptf_clock_params *para
 	*clock = (struct ptf_clock){.params = params};
 }
 
-static uint64_t mul_div(uint64_t x, uint64_t n, uint64_t d)
-{
-	return (uint64_t)((unsigned __int128)x * n / d);
-}
-
-uint64_t ptf_clock_params_ns(const struct ptf_clock_params *params, uint64_t tsc)
-{
-	if (!params->time_mult)
-		return tsc;
-	return params->time_zero +
-	       (uint64_t)((unsigned __int128)tsc * params->time_mult >> params->time_shift);
-}
-
-uint64_t ptf_clock_ns(const struct ptf_clock *clock)
-{
-	return clock->has_tsc ? ptf_clock_params_ns(clock->params, clock->tsc) : PTF_NO_TIME;
-}
-
 /* A time that an absolute packet gave. CYC packets may have run ahead of it: time stands then. */
 static void set_base(struct ptf_clock *clock, uint64_t tsc)
 {
@@ -75,7 +57,8 @@ static bool take_tma(struct ptf_clock *clock, uint32_t ctc, uint32_t fast)
 		return false;
 	clock->last_mtc = (uint8_t)(ctc >> params->mtc_shift);
 	clock->ctc_ticks = 0;
-	clock->ctc_tsc = clock->base - fast - mul_div(rest, params->tsc_ctc_n, params->tsc_ctc_d);
+	clock->ctc_tsc =
+	        clock->base - fast - ptf_mul_div(rest, params->tsc_ctc_n, params->tsc_ctc_d);
 	clock->has_tma = true;
 	return false;
 }
@@ -89,24 +72,8 @@ static bool take_mtc(struct ptf_clock *clock, uint8_t payload)
 		return false;
 	clock->last_mtc = payload;
 	clock->ctc_ticks += (uint64_t)periods << params->mtc_shift;
-	set_base(clock,
-	        clock->ctc_tsc + mul_div(clock->ctc_ticks, params->tsc_ctc_n, params->tsc_ctc_d));
-	return true;
-}
-
-static bool take_cyc(struct ptf_clock *clock, uint64_t cycles)
-{
-	const struct ptf_clock_params *params = clock->params;
-	uint64_t tsc;
-
-	if (!clock->has_tsc || !params->max_nonturbo_ratio || !clock->cbr)
-		return false;
-	if (cycles > UINT64_MAX - clock->cycles)
-		return false;
-	clock->cycles += cycles;
-	tsc = clock->base + mul_div(clock->cycles, params->max_nonturbo_ratio, clock->cbr);
-	if (tsc > clock->tsc)
-		clock->tsc = tsc;
+	set_base(clock, clock->ctc_tsc + ptf_mul_div(clock->ctc_ticks, params->tsc_ctc_n,
+	                                         params->tsc_ctc_d));
 	return true;
 }
 
@@ -131,7 +98,7 @@ bool ptf_clock_packet(struct ptf_clock *clock, const struct ptf_packet *packet)
 	case PTF_PACKET_MTC:
 		return take_mtc(clock, packet->mtc);
 	case PTF_PACKET_CYC:
-		return take_cyc(clock, packet->payload);
+		return ptf_clock_cyc(clock, packet->payload);
 	case PTF_PACKET_CBR:
 		return take_cbr(clock, packet->cbr);
 	default:

@@ -14,7 +14,7 @@ static const struct ptf_flow_item call = {.kind = PTF_FLOW_CALL, .time_ns = PTF_
 static void add_after(struct ptf_flow_timer *timer, uint64_t insns)
 {
 	ptf_flow_timer_retire(timer, insns);
-	assert_true(ptf_flow_timer_add(timer, call));
+	assert_true(ptf_flow_timer_add(timer, &call));
 }
 
 static void expect(struct ptf_flow_timer *timer, uint64_t insns, uint64_t ns)
