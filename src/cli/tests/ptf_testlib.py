@@ -112,6 +112,7 @@ _TABLE = {
     "thunks_inline": (_BOTH, (), True, True, 1),
     "thunks_return": (_BOTH, (), True, True, 1),
     "unwinds": (_BOTH, (), False, False, 1),
+    "waits": (_BOTH, (), False, False, 1),
 }
 # Not in the table, because perf cannot decode code that no file holds: jit.
 
