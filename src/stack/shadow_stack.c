@@ -195,7 +195,7 @@ static struct ptf_call_node *watched_node(
 {
 	struct ptf_call_node *top = ptf_shadow_stack_top(stack);
 
-	if (!frame->resumed)
+	if (!frame->resumed || frame->node->slice != PTF_SLICE_OPEN)
 		return ptf_call_tree_open(stack->tree, top, frame->function);
 	if (frame->node->parent != top) {
 		ptf_call_node_detach(frame->node);
@@ -204,18 +204,31 @@ static struct ptf_call_node *watched_node(
 	return frame->node;
 }
 
+/* Frames are large: one that is made for every call is copied once. */
+static struct ptf_frame *push(struct ptf_shadow_stack *stack, const struct ptf_frame *frame)
+{
+	bool outermost = frame->function->watched && !frame->inside && !stack->watched;
+	struct ptf_call_node *node;
+	struct ptf_frame *top;
+
+	if (frame->resumed && frame->node->slice == PTF_SLICE_OPEN && !outermost)
+		frame->node->slice = PTF_SLICE_UNTIMED;
+	node = outermost ? watched_node(stack, frame)
+	                 : callee_node(stack, frame->function, frame->inside);
+	if (!node || !ptf_vec_reserve(&stack->frames, 1))
+		return NULL;
+	top = &stack->frames.v[stack->frames.n++];
+	*top = *frame;
+	top->node = node;
+	top->resumed = false;
+	if (outermost)
+		stack->watched = stack->frames.n;
+	return top;
+}
+
 bool ptf_shadow_stack_push(struct ptf_shadow_stack *stack, struct ptf_frame frame)
 {
-	bool outermost = frame.function->watched && !frame.inside && !stack->watched;
-
-	if (frame.resumed && frame.node->slice == PTF_SLICE_OPEN && !outermost)
-		frame.node->slice = PTF_SLICE_UNTIMED;
-	frame.node = outermost ? watched_node(stack, &frame)
-	                       : callee_node(stack, frame.function, frame.inside);
-	if (outermost)
-		stack->watched = stack->frames.n + 1;
-	frame.resumed = false;
-	return frame.node && ptf_vec_push(&stack->frames, frame);
+	return push(stack, &frame);
 }
 
 void ptf_shadow_stack_note_label(struct ptf_shadow_stack *stack, struct ptf_ip_range label)
@@ -237,17 +250,17 @@ int ptf_shadow_stack_enter(struct ptf_shadow_stack *stack, const struct ptf_func
 	        .entry_ns = time_ns,
 	        .before = stack->booked,
 	        .entered = !stack->muted};
-	struct ptf_call_node *node;
+	const struct ptf_frame *top;
 
 	if (function->role == PTF_ROLE_RETURNS_TWICE)
 		ptf_shadow_stack_note_label(stack, ret);
-	if (!ptf_shadow_stack_push(stack, frame))
+	top = push(stack, &frame);
+	if (!top)
 		return -PTF_ENOMEM;
 	if (stack->muted)
 		return 0;
-	node = ptf_shadow_stack_top(stack);
-	node->calls++;
-	node->jump_calls += jump;
+	top->node->calls++;
+	top->node->jump_calls += jump;
 	return 0;
 }
 
