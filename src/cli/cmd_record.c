@@ -398,6 +398,11 @@ static void print_result(
 		fprintf(stderr, ", %" PRIu64 " context switch%s", result->switches,
 		        result->switches == 1 ? "" : "es");
 	fputs(lost ? "\n" : ", nothing lost\n", stderr);
+	if (result->stacks)
+		fprintf(stderr,
+		        "ptflame record: the stacks of %zu threads were copied, which stopped each "
+		        "for %.2f ms at most\n",
+		        result->stacks, 1e-6 * (double)result->longest_stop_ns);
 	print_losses(result);
 	if (result->simulated && result->dilation > 1)
 		fprintf(stderr,

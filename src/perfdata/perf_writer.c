@@ -455,8 +455,8 @@ static void note_time(struct ptf_perf_writer *w, const struct ptf_sample_id *sid
 		w->last_ns = sid->time_ns;
 }
 
-/* Puts the size into the header of the record in the making and writes it. */
-static int write_record(struct ptf_perf_writer *w, struct ptf_error *err)
+/* Puts the size into the header of the record in the making. */
+static int end_record(struct ptf_perf_writer *w, struct ptf_error *err)
 {
 	uint16_t size = (uint16_t)w->bytes.n;
 
@@ -466,7 +466,14 @@ static int write_record(struct ptf_perf_writer *w, struct ptf_error *err)
 		return ptf_error_set(
 		        err, PTF_EINVAL, "a record of %zu bytes does not fit", w->bytes.n);
 	memcpy(w->bytes.v + 6, &size, sizeof(size));
-	return write_out(w, w->bytes.v, w->bytes.n, err);
+	return 0;
+}
+
+static int write_record(struct ptf_perf_writer *w, struct ptf_error *err)
+{
+	int rc = end_record(w, err);
+
+	return rc < 0 ? rc : write_out(w, w->bytes.v, w->bytes.n, err);
 }
 
 static void begin_record(struct ptf_perf_writer *w, uint32_t type, uint16_t misc)
@@ -484,21 +491,52 @@ static int ready_for_data(struct ptf_perf_writer *w, struct ptf_error *err)
 	return w->data_offset ? 0 : begin_data(w, err);
 }
 
-int ptf_perf_writer_record(
+/* Makes the record in `bytes`, but for its size. */
+static int make_record(
         struct ptf_perf_writer *w, const struct ptf_record *record, struct ptf_error *err)
 {
-	int rc = ready_for_data(w, err);
-
-	if (rc < 0)
-		return rc;
 	begin_record(w, record->type, misc_of(record));
 	if (!put_body(w, record))
 		return ptf_error_set(
 		        err, PTF_EINVAL, "records of kind %u are not written", record->type);
 	if (record->type < PTF_RECORD_HEADER_ATTR && record->type != PTF_RECORD_SAMPLE)
 		put_sample_id(w, &record->sid);
+	return 0;
+}
+
+int ptf_perf_writer_record(
+        struct ptf_perf_writer *w, const struct ptf_record *record, struct ptf_error *err)
+{
+	int rc = ready_for_data(w, err);
+
+	if (rc == 0)
+		rc = make_record(w, record, err);
+	if (rc < 0)
+		return rc;
 	note_time(w, &record->sid);
 	return write_record(w, err);
+}
+
+int ptf_perf_record_encode(struct ptf_perf_bytes *bytes, const struct perf_event_attr *attr,
+        uint64_t id, const struct ptf_record *record, struct ptf_error *err)
+{
+	struct event event = {.attr = *attr, .ids = &id, .n_ids = 1};
+	struct ptf_perf_writer w = {.events = {.v = &event, .n = 1}};
+	struct ptf_record ours = *record;
+	int rc;
+
+	ours.sid.id = id;
+	rc = make_record(&w, &ours, err);
+	if (rc == 0)
+		rc = end_record(&w, err);
+	if (rc == 0 && !ptf_vec_reserve(bytes, w.bytes.n))
+		rc = ptf_error_set(err, PTF_ENOMEM, "out of memory");
+	if (rc == 0) {
+		memcpy(bytes->v + bytes->n, w.bytes.v, w.bytes.n);
+		bytes->n += w.bytes.n;
+	}
+	ptf_vec_release(&w.bytes);
+	return rc;
 }
 
 int ptf_perf_writer_raw(

@@ -16,6 +16,7 @@
 
 #include <ptflame/error.h>
 
+#include "base/vec.h"
 #include "perfdata/perf_record.h"
 
 struct ptf_perf_writer;
@@ -49,6 +50,13 @@ int ptf_perf_writer_add_attr(struct ptf_perf_writer *writer, const struct perf_e
  * PTF_EINVAL for other kinds, and when it is longer than a record can be (65528 bytes). */
 int ptf_perf_writer_record(
         struct ptf_perf_writer *writer, const struct ptf_record *record, struct ptf_error *err);
+
+PTF_VEC_TYPEDEF(ptf_perf_bytes, uint8_t);
+
+/* Appends the bytes of such a record, of a file all of whose events are like attr; id: of the
+ * event. Errors as above. */
+int ptf_perf_record_encode(struct ptf_perf_bytes *bytes, const struct perf_event_attr *attr,
+        uint64_t id, const struct ptf_record *record, struct ptf_error *err);
 
 /* A record as the kernel wrote it into a ring buffer (header included), copied as it is. PTF_EINVAL
  * when its header says another size. */

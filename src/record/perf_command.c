@@ -388,15 +388,21 @@ static void add_target(struct ptf_perf_command *command, const struct ptf_record
 	}
 }
 
-/* A command, or `sleep` as a clock: perf starts it when all events are on. */
+/* A command, or `sleep` as a clock: perf starts it when all events are on, which also tells when to
+ * copy stacks (attach_stacks.h). */
 static void add_command(struct ptf_perf_command *command, const struct ptf_record_options *options)
 {
-	if (!options->command && options->duration_s <= 0)
+	bool attaches = options->n_pids || options->tid;
+
+	if (!options->command && options->duration_s <= 0 && !attaches)
 		return;
 	add(command, "--");
 	if (!options->command) {
 		add(command, "sleep");
-		add(command, "%.15g", options->duration_s);
+		if (options->duration_s > 0)
+			add(command, "%.15g", options->duration_s);
+		else
+			add(command, "infinity");
 		return;
 	}
 	command->interrupt_s = options->duration_s;

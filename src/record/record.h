@@ -46,21 +46,23 @@ struct ptf_record_options {
 };
 
 struct ptf_record_result {
-	uint64_t file_bytes;     /* size of the output */
-	uint64_t aux_bytes;      /* of them trace data; sim only */
-	uint64_t lost_aux_bytes; /* trace bytes dropped, sim only */
-	uint64_t truncations;    /* places where trace data is missing */
-	uint64_t lost_switches;  /* context switch records lost */
-	uint64_t switches;       /* context switch records written */
-	uint64_t waited_ns;      /* by all threads, for the recorder; sim only */
-	size_t threads;          /* threads seen */
-	size_t processes;        /* processes recorded */
-	double seconds;          /* from enable to disable, host time */
-	double dilation;         /* simulated CPU time / native, 0 unknown */
-	bool simulated;          /* by the sim backend */
-	bool switches_missing;   /* some or all threads are without context switches */
-	bool command_ended;      /* command_status is valid */
-	int command_status;      /* as the shell counts: 128 + n for signals */
+	uint64_t file_bytes;      /* size of the output */
+	uint64_t aux_bytes;       /* of them trace data; sim only */
+	uint64_t lost_aux_bytes;  /* trace bytes dropped, sim only */
+	uint64_t truncations;     /* places where trace data is missing */
+	uint64_t lost_switches;   /* context switch records lost */
+	uint64_t switches;        /* context switch records written */
+	uint64_t waited_ns;       /* by all threads, for the recorder; sim only */
+	size_t threads;           /* threads seen */
+	size_t processes;         /* processes recorded */
+	size_t stacks;            /* threads whose stack was copied at attach, perf only */
+	uint64_t longest_stop_ns; /* that one of them stood still for it */
+	double seconds;           /* from enable to disable, host time */
+	double dilation;          /* simulated CPU time / native, 0 unknown */
+	bool simulated;           /* by the sim backend */
+	bool switches_missing;    /* some or all threads are without context switches */
+	bool command_ended;       /* command_status is valid */
+	int command_status;       /* as the shell counts: 128 + n for signals */
 };
 
 #endif

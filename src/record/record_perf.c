@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "perfdata/perf_reader.h"
+#include "record/attach_stacks.h"
 #include "record/child_command.h"
 #include "record/perf_command.h"
 #include "record/record_perf.h"
@@ -49,16 +50,27 @@ static int time_left_ms(double deadline)
 	return left < 0 ? 0 : left > 60000 ? 60000 : (int)left + 1;
 }
 
-static void wait_for_perf(struct ptf_child *perf, int signal_fd, double interrupt_s)
+/* Until the deadline (0: none) or until stacks are to be looked at. */
+static int wait_ms(const struct ptf_attach_stacks *attach, double deadline)
+{
+	int left = deadline > 0 ? time_left_ms(deadline) : -1;
+	int look = ptf_attach_stacks_wait_ms(attach);
+
+	return left < 0 || (look >= 0 && look < left) ? look : left;
+}
+
+static void wait_for_perf(
+        struct ptf_child *perf, struct ptf_attach_stacks *attach, int signal_fd, double interrupt_s)
 {
 	double deadline = interrupt_s > 0 ? host_seconds() + interrupt_s : 0;
 	struct pollfd wait = {.fd = signal_fd, .events = POLLIN};
 	struct signalfd_siginfo info;
 
 	while (!ptf_child_reap(perf, false)) {
-		poll(&wait, 1, deadline > 0 ? time_left_ms(deadline) : -1);
+		poll(&wait, 1, wait_ms(attach, deadline));
 		while (read(signal_fd, &info, sizeof(info)) == sizeof(info))
 			forward(perf, &info);
+		ptf_attach_stacks_step(attach, perf->pid);
 		if (deadline > 0 && host_seconds() >= deadline) {
 			ptf_child_signal(perf, SIGINT);
 			deadline = 0;
@@ -66,8 +78,8 @@ static void wait_for_perf(struct ptf_child *perf, int signal_fd, double interrup
 	}
 }
 
-static int run(
-        struct ptf_child *perf, const struct ptf_perf_command *command, struct ptf_error *err)
+static int run(struct ptf_child *perf, const struct ptf_perf_command *command,
+        struct ptf_attach_stacks *attach, struct ptf_error *err)
 {
 	sigset_t mask, old;
 	int fd, rc;
@@ -82,7 +94,7 @@ static int run(
 	rc = fd < 0 ? ptf_error_set_errno(err, errno, "signalfd")
 	            : ptf_child_start(perf, command->argv, &old, err);
 	if (rc == 0)
-		wait_for_perf(perf, fd, command->interrupt_s);
+		wait_for_perf(perf, attach, fd, command->interrupt_s);
 	if (fd >= 0)
 		close(fd);
 	sigprocmask(SIG_SETMASK, &old, NULL);
@@ -137,13 +149,13 @@ static bool same_file(const struct stat *a, const struct stat *b)
 }
 
 static int record(const struct ptf_record_options *options, const struct ptf_perf_command *command,
-        struct ptf_record_result *result, struct ptf_error *err)
+        struct ptf_attach_stacks *attach, struct ptf_record_result *result, struct ptf_error *err)
 {
 	struct stat before, after;
 	bool existed = data_file(options, &before);
 	double start = host_seconds();
 	struct ptf_child perf;
-	int rc = run(&perf, command, err);
+	int rc = run(&perf, command, attach, err);
 
 	if (rc < 0)
 		return rc;
@@ -154,7 +166,11 @@ static int record(const struct ptf_record_options *options, const struct ptf_per
 	        !after.st_size)
 		return ptf_error_set(err, PTF_ECHILD,
 		        "perf record failed with status %d and wrote nothing", perf.status);
-	result->file_bytes = (uint64_t)after.st_size;
+	rc = ptf_attach_stacks_finish(attach, result, err);
+	if (rc < 0)
+		return rc;
+	if (data_file(options, &after))
+		result->file_bytes = (uint64_t)after.st_size;
 	result->command_ended = options->command != NULL;
 	/* perf ends itself by the signal that ended the recording; after -d it was ours. */
 	result->command_status = perf.status;
@@ -169,12 +185,15 @@ int ptf_record_perf(const struct ptf_record_options *options,
         struct ptf_error *err)
 {
 	struct ptf_perf_command command;
+	struct ptf_attach_stacks attach;
 	int rc = ptf_perf_command_init(&command, options, hardware, err);
 
 	*result = (struct ptf_record_result){0};
 	if (rc < 0)
 		return rc;
-	rc = record(options, &command, result, err);
+	ptf_attach_stacks_init(&attach, options);
+	rc = record(options, &command, &attach, result, err);
+	ptf_attach_stacks_release(&attach);
 	ptf_perf_command_release(&command);
 	return rc;
 }

@@ -7,6 +7,7 @@ was called, runs the command and writes a small perf.data."""
 import itertools
 import json
 import os
+import re
 import resource
 import shlex
 import signal
@@ -278,6 +279,46 @@ class PerfBackend(lib.TestCase):
         self.assertNotIn("nothing lost", result.stderr)
         self.canned(perf_data())
         self.assertIn("nothing lost", self.ptflame("-o", self.output, "--", "true").stderr)
+
+    def test_initial_stacks(self):
+        """Stacks of a running process go into the file that perf wrote, which it still decodes.
+        The file is the simulator's: like perf's it has a dummy event."""
+        lib.need_simulator()
+        perf = lib.need_program("perf")
+        canned = self.file("canned.data")
+        lib.record(canned, lib.program("recursion", "static").command)
+        program = lib.program("standing", "dynamic", ["9000"])
+        with lib.background(program.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            text=True) as process:
+            self.assertEqual(process.stdout.readline(), "ready\n")
+            for target, count in (["-p", str(process.pid)], 5), (["-t", str(process.pid)], 1):
+                result = self.ptflame("-o", self.output, *target, "-d", "0.2")
+                self.assertEqual(self.args[-2:], ["sleep", "0.2"])
+                if "perf clock" in result.stderr or "not permitted" in result.stderr:
+                    self.skipTest(result.stderr)
+                self.assertRegex(result.stderr, rf"the stacks of {count} threads were copied, "
+                                                r"which stopped each for \d+\.\d\d ms at most")
+                dump = lib.run([perf, "report", "-D", "-i", self.output]).stdout
+                chains = re.findall(rf"PERF_RECORD_SAMPLE\(IP, 0x2\): {process.pid}/(\d+): "
+                                    r".*\n\.\.\. FP chain: nr:(\d+)", dump)
+                self.assertEqual(len({tid for tid, _ in chains}), count)
+                self.assertEqual(len(chains), count + 1)  # the deep one takes two
+                depth = sum(int(n) - 1 for tid, n in chains if int(tid) == process.pid)
+                self.assertTrue(9004 <= depth <= 9012, depth)
+            process.stdin.close()
+            self.assertIn("interrupted 0\nearly 0\n", process.stdout.read())
+            process.stdout.close()
+        branches = [[line for line in lib.run([perf, "script", "-i", path, "--itrace=cr", "-F",
+                                               "time,event,ip,addr"]).stdout.splitlines()
+                     if "branches" in line] for path in (canned, self.output)]
+        self.assertEqual(*branches)
+        self.assertTrue(branches[0])
+
+    def test_stacks_that_cannot_be_kept(self):
+        """A file without a dummy event: the recording stands, with a word about it."""
+        result = self.ptflame("-o", self.output, "-p", str(os.getpid()), "-d", "0.2")
+        self.assertIn("stacks are not known from the beginning", result.stderr)
+        self.assertNotIn("were copied", result.stderr)
 
     def test_signals_end_the_recording(self):
         for number in (signal.SIGINT, signal.SIGTERM):
