@@ -9,7 +9,10 @@
 #include "stack/shadow_stack.h"
 
 /* The innermost frame, NULL when there is none. */
-struct ptf_frame *ptf_shadow_stack_top_frame(const struct ptf_shadow_stack *stack);
+static inline struct ptf_frame *ptf_shadow_stack_top_frame(const struct ptf_shadow_stack *stack)
+{
+	return stack->frames.n ? &stack->frames.v[stack->frames.n - 1] : NULL;
+}
 
 void ptf_shadow_stack_fired(struct ptf_shadow_stack *stack, enum ptf_stack_rule rule);
 

@@ -5,16 +5,6 @@
 
 #include "stack/shadow_frames.h"
 
-struct ptf_frame *ptf_shadow_stack_top_frame(const struct ptf_shadow_stack *stack)
-{
-	return stack->frames.n ? &stack->frames.v[stack->frames.n - 1] : NULL;
-}
-
-struct ptf_call_node *ptf_shadow_stack_top(const struct ptf_shadow_stack *stack)
-{
-	return stack->frames.n ? stack->frames.v[stack->frames.n - 1].node : stack->base;
-}
-
 void ptf_shadow_stack_release(struct ptf_shadow_stack *stack)
 {
 	ptf_vec_foreach (parked, &stack->parked)
@@ -72,6 +62,18 @@ static uint64_t clip_to_life(const struct ptf_shadow_stack *stack, uint64_t ns)
 	return ns > stack->thread->end_ns ? stack->thread->end_ns : ns;
 }
 
+/* Nearly always the thread just ran on: nothing switched it off up to to_ns. */
+static bool ran_on(const struct ptf_shadow_stack *stack, uint64_t to_ns)
+{
+	const struct ptf_thread_timeline *thread = stack->thread;
+	const struct ptf_off_span *span = &thread->off[stack->off_cursor];
+
+	return stack->state == PTF_STACK_RUNS && stack->place == PTF_PLACE_USER &&
+	       stack->from_ns != PTF_NO_TIME && stack->now_ns <= to_ns && to_ns <= thread->end_ns &&
+	       (stack->off_cursor >= thread->n_off ||
+	               (span->from_ns >= to_ns && span->to_ns > stack->now_ns));
+}
+
 int ptf_shadow_stack_advance(struct ptf_shadow_stack *stack, uint64_t to_ns)
 {
 	const struct ptf_thread_timeline *thread = stack->thread;
@@ -79,6 +81,12 @@ int ptf_shadow_stack_advance(struct ptf_shadow_stack *stack, uint64_t to_ns)
 
 	if (!thread || to_ns == PTF_NO_TIME)
 		return 0;
+	if (ran_on(stack, to_ns)) {
+		top->on_ns += to_ns - stack->now_ns;
+		stack->booked.ns[PTF_PART_ON] += to_ns - stack->now_ns;
+		stack->now_ns = to_ns;
+		return 0;
+	}
 	to_ns = clip_to_life(stack, to_ns);
 	if (stack->now_ns == PTF_NO_TIME || stack->state == PTF_STACK_UNKNOWN) {
 		stack->now_ns = to_ns;

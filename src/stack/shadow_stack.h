@@ -121,7 +121,10 @@ void ptf_shadow_stack_release(struct ptf_shadow_stack *stack);
 void ptf_shadow_stack_rebase(struct ptf_shadow_stack *stack, struct ptf_call_node *base);
 
 /* The node that time and instructions are booked on now. */
-struct ptf_call_node *ptf_shadow_stack_top(const struct ptf_shadow_stack *stack);
+static inline struct ptf_call_node *ptf_shadow_stack_top(const struct ptf_shadow_stack *stack)
+{
+	return stack->frames.n ? stack->frames.v[stack->frames.n - 1].node : stack->base;
+}
 
 /* Books the time up to to_ns (clipped to the thread's life) on the top. 0 or -PTF_ENOMEM. */
 int ptf_shadow_stack_advance(struct ptf_shadow_stack *stack, uint64_t to_ns);
