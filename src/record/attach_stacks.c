@@ -102,7 +102,8 @@ void ptf_attach_stacks_step(struct ptf_attach_stacks *attach, pid_t perf)
 	if (options->tid)
 		take(attach, process_of(options->tid), options->tid);
 	if (attach->copies.refused)
-		note("stopping threads of the process is not permitted (kernel.yama.ptrace_scope)");
+		note("stopping threads of the process is not permitted (kernel.yama.ptrace_scope, "
+		     "or a debugger has them)");
 }
 
 /* ---- into the file ---- */

@@ -22,7 +22,7 @@ int ptf_known_stack_copy(struct ptf_known_stack *known, const struct ptf_shadow_
 
 		frame.node = NULL;
 		frame.entry_ns = PTF_NO_TIME;
-		frame.entered = false;
+		frame.entered = frame.host = false;
 		frame.before = (struct ptf_time_parts){0};
 		if (!ptf_vec_push(&known->frames, frame))
 			return -PTF_ENOMEM;
