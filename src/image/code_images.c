@@ -13,6 +13,7 @@
 #include "image/jit_code.h"
 #include "image/jit_dump.h"
 #include "image/jit_images.h"
+#include "image/kernel_code.h"
 
 #define PROT_EXEC_BIT 4u          /* of struct ptf_record_mmap.prot */
 #define MISC_DATA (1u << 13)      /* MMAP, MMAP2: a mapping of data (PERF_RECORD_MISC_MMAP_DATA) */
@@ -20,6 +21,7 @@
 #define CPUMODE_KERNEL 1u
 #define CPUMODE_GUEST_KERNEL 4u
 #define KERNEL_PID (-1)
+#define KERNEL_NAME "[kernel.kallsyms]"
 #define KERNEL_ADDRESSES (1ull << 63) /* and above */
 
 /* A module and what finds it again. */
@@ -44,6 +46,7 @@ struct process {
 struct ptf_code_images {
 	struct ptf_module_context context;
 	struct ptf_jit_clock jit_clock;
+	struct ptf_kernel_options kernel_options;
 	struct ptf_arena arena;     /* modules, paths, expected build-ids */
 	struct ptf_hash_map by_pid; /* pid -> index into processes */
 	PTF_VEC(struct process) processes;
@@ -95,6 +98,7 @@ void ptf_code_images_destroy(struct ptf_code_images *images)
 	ptf_hash_map_release(&images->by_pid);
 	ptf_hash_map_release(&images->by_path);
 	ptf_hash_map_release(&images->expected);
+	ptf_kernel_code_destroy(images->context.kernel);
 	ptf_arena_release(&images->arena);
 	free(images->context.symfs);
 	free(images->context.search_dir);
@@ -154,6 +158,7 @@ static struct module *add_module(
 	m->priv.build_id_size = mmap->build_id_size;
 	m->priv.first_start = mmap->addr;
 	m->priv.first_len = mmap->len;
+	m->priv.first_pgoff = mmap->pgoff;
 	ptf_module_init(&m->module, &m->priv, &images->context);
 	return m;
 }
@@ -319,6 +324,18 @@ int ptf_code_images_expect_build_id(struct ptf_code_images *images, const char *
 	return 0;
 }
 
+static const struct expected_id *expected_id_of(
+        const struct ptf_code_images *images, const char *path)
+{
+	const uint64_t *first =
+	        ptf_hash_map_find(&images->expected, ptf_hash_bytes(path, strlen(path)));
+	const struct expected_id *e = first ? (const struct expected_id *)(uintptr_t)*first : NULL;
+
+	while (e && strcmp(e->path, path) != 0)
+		e = e->next;
+	return e;
+}
+
 static bool is_zero(const uint8_t *bytes, size_t size)
 {
 	for (size_t i = 0; i < size; i++)
@@ -330,18 +347,50 @@ static bool is_zero(const uint8_t *bytes, size_t size)
 /* Gives a module the build-id that the header has for its path, if its records had none. */
 static void set_expected_id(const struct ptf_code_images *images, struct ptf_module *module)
 {
-	const uint64_t *first = ptf_hash_map_find(
-	        &images->expected, ptf_hash_bytes(module->path, strlen(module->path)));
-	const struct expected_id *e = first ? (const struct expected_id *)(uintptr_t)*first : NULL;
+	const struct expected_id *e = expected_id_of(images, module->path);
 
-	while (e && strcmp(e->path, module->path) != 0)
-		e = e->next;
 	if (e && module->priv->build_id_size == 0) {
 		memcpy(module->priv->build_id, e->id, e->size);
 		module->priv->build_id_size = e->size;
 	}
 	if (is_zero(module->priv->build_id, module->priv->build_id_size))
 		module->priv->build_id_size = 0;
+}
+
+void ptf_code_images_set_kernel(
+        struct ptf_code_images *images, const struct ptf_kernel_options *options)
+{
+	images->kernel_options = *options;
+}
+
+/* The kernel's own mapping is called after the symbol whose address it gives: the records have
+ * "[kernel.kallsyms]_text" where the header has "[kernel.kallsyms]". */
+static struct ptf_module *kernel_text(const struct ptf_code_images *images)
+{
+	ptf_vec_foreach (module, &images->modules)
+		if ((*module)->kernel &&
+		        strncmp((*module)->path, KERNEL_NAME, strlen(KERNEL_NAME)) == 0)
+			return *module;
+	return NULL;
+}
+
+static bool find_kernel(struct ptf_code_images *images)
+{
+	struct ptf_code_history *history = find_history(images, KERNEL_PID);
+	struct ptf_module *text = kernel_text(images);
+	const struct expected_id *e = expected_id_of(images, KERNEL_NAME);
+	struct ptf_kernel_facts facts = {.release = images->kernel_options.release,
+	        .vmlinux = images->kernel_options.vmlinux};
+
+	if (!history || !text || !images->kernel_options.traced)
+		return true;
+	facts.build_id = text->priv->build_id_size || !e ? text->priv->build_id : e->id;
+	facts.build_id_size = text->priv->build_id_size || !e ? text->priv->build_id_size : e->size;
+	facts.symbol_address = text->priv->first_pgoff;
+	if (text->path[strlen(KERNEL_NAME)])
+		facts.symbol = text->path + strlen(KERNEL_NAME);
+	images->context.kernel = ptf_kernel_code_create(&images->context, &facts);
+	return images->context.kernel && ptf_kernel_code_map(images->context.kernel, history, text);
 }
 
 void ptf_code_images_set_jit_clock(
@@ -407,6 +456,8 @@ int ptf_code_images_freeze(struct ptf_code_images *images, struct ptf_error *err
 		if (!read_jit_code(images, process))
 			return ptf_error_set(err, PTF_ENOMEM, "out of memory");
 	}
+	if (!find_kernel(images))
+		return ptf_error_set(err, PTF_ENOMEM, "out of memory");
 	number_epochs(images);
 	images->kernel = kernel ? ptf_code_history_at(kernel, PTF_NO_TIME) : NULL;
 	return 0;
@@ -418,6 +469,11 @@ const struct ptf_code_epoch *ptf_code_images_epoch(
 	const struct ptf_code_history *history = find_history(images, pid);
 
 	return history ? ptf_code_history_at(history, time_ns) : NULL;
+}
+
+const struct ptf_code_epoch *ptf_code_images_kernel(const struct ptf_code_images *images)
+{
+	return images->kernel;
 }
 
 const struct ptf_code_epoch *const *ptf_code_images_epochs(

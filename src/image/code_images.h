@@ -72,6 +72,13 @@ struct ptf_jit_clock {
 	const void *context;
 };
 
+/* What there is to know of the kernel, if its code was traced. */
+struct ptf_kernel_options {
+	bool traced;         /* else its code is not looked for */
+	const char *release; /* as of uname -r, or NULL */
+	const char *vmlinux; /* the file to use, or NULL */
+};
+
 struct ptf_code_images_options {
 	const char *symfs;      /* prefix for file names, or NULL */
 	const char *search_dir; /* a perf.data directory that may hold files, or NULL */
@@ -99,6 +106,10 @@ int ptf_code_images_expect_build_id(struct ptf_code_images *images, const char *
 void ptf_code_images_set_jit_clock(
         struct ptf_code_images *images, const struct ptf_jit_clock *clock);
 
+/* Before freeze; strings are borrowed until then. */
+void ptf_code_images_set_kernel(
+        struct ptf_code_images *images, const struct ptf_kernel_options *options);
+
 /* Builds the epochs; reads jitdumps and perf maps (what is wrong with them is logged). */
 int ptf_code_images_freeze(struct ptf_code_images *images, struct ptf_error *err);
 
@@ -106,6 +117,9 @@ int ptf_code_images_freeze(struct ptf_code_images *images, struct ptf_error *err
 #define PTF_NO_TIME UINT64_MAX
 const struct ptf_code_epoch *ptf_code_images_epoch(
         const struct ptf_code_images *images, int32_t pid, uint64_t time_ns);
+
+/* The kernel's code alone, for threads without code of their own; NULL: none is known. */
+const struct ptf_code_epoch *ptf_code_images_kernel(const struct ptf_code_images *images);
 
 /* All epochs of pid in time order; NULL and *n = 0 for an unknown process. */
 const struct ptf_code_epoch *const *ptf_code_images_epochs(

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "image/kernel_code.h"
 #include "image/module_file.h"
 
 void ptf_module_init(struct ptf_module *module, struct ptf_module_private *priv,
@@ -14,7 +15,7 @@ void ptf_module_init(struct ptf_module *module, struct ptf_module_private *priv,
 	pthread_mutex_init(&priv->lock, NULL);
 }
 
-static void destroy_symbols(struct ptf_module_symbols *symbols)
+void ptf_module_symbols_destroy(struct ptf_module_symbols *symbols)
 {
 	if (!symbols)
 		return;
@@ -27,7 +28,7 @@ void ptf_module_release(struct ptf_module *module)
 {
 	struct ptf_module_private *priv = module->priv;
 
-	destroy_symbols(priv->symbols);
+	ptf_module_symbols_destroy(priv->symbols);
 	if (priv->is_elf)
 		ptf_elf_file_release(&priv->elf);
 	ptf_file_map_release(&priv->map);
@@ -93,6 +94,17 @@ uint64_t ptf_module_vaddr(struct ptf_module *module, uint64_t file_offset)
 	return vaddr;
 }
 
+struct ptf_module_symbols *ptf_module_symbols_finish(struct ptf_module_symbols *symbols)
+{
+	size_t n = symbols->elf ? symbols->elf->n_functions : 0;
+
+	symbols->functions = calloc(n ? n : 1, sizeof(*symbols->functions));
+	if (symbols->functions)
+		return symbols;
+	ptf_module_symbols_destroy(symbols);
+	return NULL;
+}
+
 /* The symbols of the module's file, empty when it has none; NULL when out of memory. */
 static struct ptf_module_symbols *read_symbols(const struct ptf_module *module)
 {
@@ -100,21 +112,14 @@ static struct ptf_module_symbols *read_symbols(const struct ptf_module *module)
 	struct ptf_elf_debug_search search = {
 	        .path = priv->disk_path, .symfs = priv->context->symfs};
 	struct ptf_module_symbols *symbols = calloc(1, sizeof(*symbols));
-	size_t n;
 
 	if (!symbols)
 		return NULL;
 	if (priv->is_elf && ptf_elf_symbols_create(&symbols->elf, &priv->elf, &search, NULL) < 0) {
-		destroy_symbols(symbols);
+		ptf_module_symbols_destroy(symbols);
 		return NULL;
 	}
-	n = symbols->elf ? symbols->elf->n_functions : 0;
-	symbols->functions = calloc(n ? n : 1, sizeof(*symbols->functions));
-	if (!symbols->functions) {
-		destroy_symbols(symbols);
-		return NULL;
-	}
-	return symbols;
+	return ptf_module_symbols_finish(symbols);
 }
 
 static struct ptf_module_symbols *symbols_of(struct ptf_module *module)
@@ -122,8 +127,10 @@ static struct ptf_module_symbols *symbols_of(struct ptf_module *module)
 	struct ptf_module_private *priv = module->priv;
 	struct ptf_module_symbols *symbols = atomic_load(&priv->symbols);
 
-	if (symbols || ptf_module_open(module) < 0)
+	if (symbols)
 		return symbols;
+	if (ptf_module_open(module) < 0 || (module->kernel && !priv->is_vmlinux))
+		return module->kernel ? ptf_kernel_code_symbols(priv->context->kernel) : NULL;
 	pthread_mutex_lock(&priv->lock);
 	symbols = atomic_load(&priv->symbols);
 	if (!symbols) {
@@ -132,6 +139,11 @@ static struct ptf_module_symbols *symbols_of(struct ptf_module *module)
 	}
 	pthread_mutex_unlock(&priv->lock);
 	return symbols;
+}
+
+static unsigned kernel_flag(const struct ptf_module *module)
+{
+	return module->kernel ? PTF_INTERN_KERNEL : 0;
 }
 
 /* The function of a range, made on first use: most of a module's functions never run. */
@@ -146,7 +158,7 @@ static const struct ptf_function *range_function(const struct ptf_module *module
 		return function;
 	/* Two threads may come here at once: the table gives both the same function. */
 	function = ptf_function_table_intern(module->priv->context->functions, module->path,
-	        f->start, f->size, f->kind, f->name, true);
+	        f->start, f->size, f->kind, f->name, PTF_INTERN_DEMANGLE | kernel_flag(module));
 	atomic_store_explicit(&symbols->functions[range->function], function, memory_order_release);
 	return function;
 }
@@ -165,8 +177,8 @@ static const struct ptf_function *whole_module(struct ptf_module *module)
 	for (size_t i = 0; module->anonymous && i < sizeof(made) / sizeof(*made); i++)
 		if (strncmp(module->path, made[i], strlen(made[i])) == 0)
 			name = "[jit]";
-	function = ptf_function_table_intern(
-	        priv->context->functions, module->path, 0, 0, PTF_FUNCTION_MODULE, name, false);
+	function = ptf_function_table_intern(priv->context->functions, module->path, 0, 0,
+	        PTF_FUNCTION_MODULE, name, kernel_flag(module));
 	atomic_store_explicit(&priv->whole, function, memory_order_release);
 	return function;
 }
@@ -186,6 +198,6 @@ const struct ptf_function *ptf_module_function(
 	}
 	if (target && !module->anonymous)
 		return ptf_function_table_intern(module->priv->context->functions, module->path,
-		        vaddr, 0, PTF_FUNCTION_TARGET, NULL, false);
+		        vaddr, 0, PTF_FUNCTION_TARGET, NULL, kernel_flag(module));
 	return whole_module(module);
 }

@@ -16,13 +16,16 @@
 #include "symbol/elf_file.h"
 #include "symbol/elf_symbols.h"
 
+struct ptf_kernel_code;
+
 /* Where modules of a collection are looked for and what they have in common. */
 struct ptf_module_context {
 	struct ptf_function_table *functions;      /* borrowed */
 	char *symfs;                               /* owned, or NULL */
 	char *search_dir;                          /* owned, or NULL */
 	const struct ptf_attached_files *attached; /* borrowed, or NULL */
-	int64_t recorded_s;                        /* see struct ptf_code_images_options */
+	struct ptf_kernel_code *kernel; /* owned by the collection, NULL: before freeze */
+	int64_t recorded_s;             /* see struct ptf_code_images_options */
 };
 
 enum ptf_module_state {
@@ -37,11 +40,16 @@ struct ptf_module_symbols {
 	_Atomic(const struct ptf_function *) *functions; /* by index in elf->functions */
 };
 
+/* Makes room for the functions of symbols->elf; destroys it and returns NULL when out of memory. */
+struct ptf_module_symbols *ptf_module_symbols_finish(struct ptf_module_symbols *symbols);
+void ptf_module_symbols_destroy(struct ptf_module_symbols *symbols);
+
 struct ptf_module_private {
 	const struct ptf_module_context *context;
 	uint8_t build_id[PTF_BUILD_ID_MAX]; /* that the recording gives */
 	size_t build_id_size;               /* bytes, 0: none given */
 	uint64_t first_start, first_len;    /* where it was first mapped: virtual address, bytes */
+	uint64_t first_pgoff; /* ... from this file offset on; kernel: see kernel_code.h */
 
 	pthread_mutex_t lock;
 	_Atomic(enum ptf_module_state) state;
@@ -51,6 +59,7 @@ struct ptf_module_private {
 	const uint8_t *bytes;    /* of the map or the copy, once open */
 	size_t size;             /* bytes */
 	bool is_elf;
+	bool is_vmlinux;         /* kernel: the file is a vmlinux, with symbols of its own */
 	struct ptf_elf_file elf; /* when is_elf */
 	_Atomic(struct ptf_module_symbols *) symbols;
 	_Atomic(const struct ptf_function *) whole; /* "[module]" */

@@ -54,7 +54,7 @@ static const struct ptf_function *function_of(
 	struct ptf_module *module = l->source->module;
 
 	return ptf_function_table_intern(module->priv->context->functions, module->path,
-	        event->start, event->size, PTF_FUNCTION_JIT, event->name, true);
+	        event->start, event->size, PTF_FUNCTION_JIT, event->name, PTF_INTERN_DEMANGLE);
 }
 
 /* The mapping that an event makes; false when out of memory. Its end is its start when there is
@@ -199,7 +199,8 @@ static bool add_entry(struct ptf_code_history *history, struct ptf_module *modul
 
 	if (name)
 		map.function = ptf_function_table_intern(module->priv->context->functions,
-		        module->path, entry->start, entry->size, PTF_FUNCTION_JIT, name, true);
+		        module->path, entry->start, entry->size, PTF_FUNCTION_JIT, name,
+		        PTF_INTERN_DEMANGLE);
 	free(name);
 	return map.function && ptf_jit_code_add(history->names, &map, 0);
 }

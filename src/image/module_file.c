@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "image/kernel_code.h"
+
 #define DELETED " (deleted)"
 #define PAGE 4096u
 #define FOUR_GB 0x100000000ull
@@ -17,22 +19,11 @@ struct search {
 	const char *problem; /* of the best candidate so far */
 };
 
-/* perf pads short build-ids with zeros to 20 bytes. */
-static bool same_build_id(const uint8_t *want, size_t want_size, const uint8_t *have, size_t size)
-{
-	if (size > want_size || memcmp(want, have, size) != 0)
-		return false;
-	for (size_t i = size; i < want_size; i++)
-		if (want[i])
-			return false;
-	return size > 0;
-}
-
 static bool build_id_fits(const struct ptf_module_private *priv)
 {
 	return priv->build_id_size == 0 ||
-	       (priv->is_elf && same_build_id(priv->build_id, priv->build_id_size,
-	                                priv->elf.build_id, priv->elf.build_id_size));
+	       (priv->is_elf &&
+	               ptf_elf_file_has_build_id(&priv->elf, priv->build_id, priv->build_id_size));
 }
 
 static void forget(struct ptf_module_private *priv)
@@ -215,14 +206,32 @@ static bool try_own_vdso(struct search *search)
 	return false;
 }
 
+/* A kcore has no build-id; which file is right was decided when it was found. */
+static bool try_kernel(struct search *search)
+{
+	struct ptf_module_private *priv = search->priv;
+	const char *file =
+	        ptf_kernel_code_file(priv->context->kernel, search->module, &priv->is_vmlinux);
+
+	search->problem = "kernel code is not available (perf record --kcore keeps it)";
+	if (!file || ptf_file_map_init(&priv->map, file, NULL) < 0)
+		return false;
+	priv->disk_path = strdup(file);
+	priv->bytes = priv->map.bytes;
+	priv->size = priv->map.size;
+	priv->is_elf = ptf_elf_file_init(&priv->elf, priv->bytes, priv->size, NULL) == 0;
+	if (priv->is_elf && priv->disk_path)
+		return true;
+	forget(priv);
+	return false;
+}
+
 static bool find(struct search *search)
 {
 	const char *path = search->module->path;
 
-	if (search->module->kernel) {
-		search->problem = "kernel code is not available";
-		return false;
-	}
+	if (search->module->kernel)
+		return try_kernel(search);
 	if (strcmp(path, "[vdso]") == 0)
 		return try_caches(search, "vdso") || try_own_vdso(search);
 	if (ptf_module_is_anonymous(path) || path[0] != '/') {

@@ -168,7 +168,7 @@ void ptf_text_append_frame(struct ptf_text *text, const struct ptf_view_node *no
         void (*append)(struct ptf_text *text, const char *name))
 {
 	append(text, node->name);
-	if (!annotate || node->kind != PTF_VIEW_USER)
+	if (!annotate || !node->function)
 		return;
 	ptf_text_printf(text, ":%" PRIu64 "(%" PRIu64 "),avg:", node->calls, node->partial_calls);
 	if (node->times.total.count)

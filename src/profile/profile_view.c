@@ -84,6 +84,19 @@ static struct frame_name *intern(
 	return name->text ? name : NULL;
 }
 
+/* A function of the kernel is marked, as flame graphs of perf's samples have it. */
+static struct frame_name *kernel_name(struct builder *b, const struct ptf_function *function)
+{
+	char *text;
+	struct frame_name *name;
+
+	if (asprintf(&text, "%s_[k]", function->name) < 0)
+		return NULL;
+	name = intern(b, text, PTF_VIEW_KERNEL, true);
+	free(text);
+	return name;
+}
+
 static struct frame_name *function_name(struct builder *b, const struct ptf_function *function)
 {
 	uint64_t *slot = ptf_hash_map_at(&b->functions, function->id, NULL);
@@ -91,7 +104,9 @@ static struct frame_name *function_name(struct builder *b, const struct ptf_func
 	if (!slot)
 		return NULL;
 	if (!*slot)
-		*slot = (uintptr_t)intern(b, function->name, PTF_VIEW_USER, false);
+		*slot = (uintptr_t)(function->kernel
+		                            ? kernel_name(b, function)
+		                            : intern(b, function->name, PTF_VIEW_USER, false));
 	return (struct frame_name *)(uintptr_t)*slot;
 }
 

@@ -55,7 +55,7 @@ struct ptf_view_options {
 struct ptf_view_node {
 	const char *name;                    /* as in the profile: any bytes */
 	const struct ptf_function *function; /* of same-named ones the first by module and address;
-	                                        NULL: not PTF_VIEW_USER */
+	                                        NULL: it is none */
 	struct ptf_view_node *parent;        /* NULL: the root */
 	struct ptf_view_node *children;      /* by name, then kind */
 	struct ptf_view_node *sibling;       /* next child of the same parent */

@@ -282,7 +282,7 @@ static int add_thread_spans(struct ptf_recording *recording, struct ptf_run_span
 		else
 			high = middle;
 	}
-	who.code = n ? epochs[i] : NULL;
+	who.code = n ? epochs[i] : ptf_code_images_kernel(recording->images);
 	rc = add_span(spans, who, err);
 	for (i++; i < n && epochs[i]->from_ns < to_ns && rc == 0; i++) {
 		who.code = epochs[i];
@@ -330,7 +330,11 @@ static int add_cpu_spans(struct ptf_recording *recording, struct ptf_run_spans *
 	if (!n && !ptf_timelines_switches(recording->timelines) && n_threads > 1)
 		return switches_are_missing(n_threads, err);
 	if (!n || cpu[0].from_ns)
-		rc = add_span(spans, (struct ptf_run_span){.pid = -1, .tid = -1}, err);
+		rc = add_span(spans,
+		        (struct ptf_run_span){.pid = -1,
+		                .tid = -1,
+		                .code = ptf_code_images_kernel(recording->images)},
+		        err);
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		struct ptf_run_span who = {.from_ns = cpu[i].from_ns,
 		        .pid = cpu[i].pid,
@@ -409,6 +413,16 @@ static void set_jit_clock(struct ptf_recording *recording, const struct ptf_perf
 		clock.monotonic |=
 		        info->attrs[i].use_clockid && info->attrs[i].clockid == CLOCK_MONOTONIC;
 	ptf_code_images_set_jit_clock(recording->images, &clock);
+}
+
+static void set_kernel(struct ptf_recording *recording, const struct ptf_perf_info *info)
+{
+	struct ptf_kernel_options kernel = {.release = info->os_release};
+
+	for (size_t i = 0; i < info->n_attrs; i++)
+		kernel.traced |= info->attrs[i].type == recording->pt.pmu_type &&
+		                 !info->attrs[i].exclude_kernel;
+	ptf_code_images_set_kernel(recording->images, &kernel);
 }
 
 /* What came with the recording: of a file its attachments, of a directory what lies in it. */
@@ -502,6 +516,7 @@ static int prepare(struct ptf_recording *recording, const char *path,
 		rc = ptf_timelines_freeze(
 		        recording->timelines, recording->start_ns, recording->end_ns, err);
 	set_jit_clock(recording, info);
+	set_kernel(recording, info);
 	if (rc == 0)
 		rc = ptf_code_images_freeze(recording->images, err);
 	if (rc == 0 && recording->timed)

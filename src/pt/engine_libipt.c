@@ -124,17 +124,27 @@ static int add_map(struct pt_image_section_cache *sections, struct pt_image *ima
 	return pt_image_add_cached(image, sections, isid, NULL);
 }
 
+static bool add_maps(
+        struct ptf_flow_engine *e, struct pt_image *image, const struct ptf_code_epoch *code)
+{
+	for (size_t i = 0; i < code->n_maps; i++) {
+		if (add_map(e->sections, image, &code->maps[i]) == -pte_nomem)
+			return false;
+	}
+	return true;
+}
+
 static struct pt_image *make_image(struct ptf_flow_engine *e, const struct ptf_code_epoch *code)
 {
+	const struct ptf_code_epoch *kernel = ptf_code_images_kernel(code->images);
 	struct pt_image *image = pt_image_alloc(NULL);
 
 	if (!image)
 		return NULL;
-	for (size_t i = 0; i < code->n_maps; i++) {
-		if (add_map(e->sections, image, &code->maps[i]) == -pte_nomem) {
-			pt_image_free(image);
-			return NULL;
-		}
+	if (!add_maps(e, image, code) ||
+	        (kernel && kernel != code && !add_maps(e, image, kernel))) {
+		pt_image_free(image);
+		return NULL;
 	}
 	pt_image_set_callback(image, read_code, e);
 	return image;
@@ -432,6 +442,7 @@ static int step(struct ptf_flow_engine *e)
 {
 	struct pt_block block;
 	int status, rc = 0;
+	size_t span;
 
 	if (e->status & pts_event_pending)
 		return take_event(e);
@@ -444,8 +455,11 @@ static int step(struct ptf_flow_engine *e)
 	block.ninsn = 0;
 	block.ip = block.end_ip = PTF_NO_IP;
 	status = pt_blk_next(e->decoder, &block, sizeof(block));
+	span = e->teller.span;
 	if (block.ninsn)
 		rc = take_block(e, &block);
+	if (rc == 0 && e->teller.span != span)
+		rc = use_code(e);
 	if (rc < 0)
 		return rc;
 	if (status == -pte_eos)

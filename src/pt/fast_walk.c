@@ -91,12 +91,45 @@ static bool resolve_edge(struct ptf_flow_engine *e, struct ptf_code_block *b, un
 	return edge->to != NULL;
 }
 
+/* The kernel goes to the next thread, which no packet's run may leave out; what came before cannot
+ * be taken back. */
+static int switch_task(struct ptf_flow_engine *e)
+{
+	int rc;
+
+	e->memo.recorder.on = false;
+	if (!ptf_flow_teller_switch_due(&e->t))
+		return 0;
+	rc = ptf_flow_teller_switch(&e->t, e->at->ip);
+	e->prev = NULL;
+	e->t.transfer.insn_class = PTF_INSN_NONE;
+	return rc < 0 ? rc : ptf_fast_go_to(e, e->at->ip);
+}
+
+/* Tells the transfer to `at`. */
 static int tell_item(struct ptf_flow_engine *e, const struct ptf_flow_item *item)
 {
 	e->prev_item = item != NULL;
-	if (item && e->memo.recorder.on)
+	if (!item)
+		return 0;
+	if (e->memo.recorder.on)
 		ptf_run_record_item(&e->memo.recorder, item, e->t.timer.position);
-	return !item || ptf_flow_timer_add(&e->t.timer, item) ? 0 : -PTF_ENOMEM;
+	if (!ptf_flow_timer_add(&e->t.timer, item))
+		return -PTF_ENOMEM;
+	return ptf_flow_teller_is_switch(&e->t, item) ? switch_task(e) : 0;
+}
+
+static int follow_dynamic(struct ptf_flow_engine *e, struct ptf_code_block *b,
+        struct ptf_code_block *to, bool by_tip);
+
+/* Goes from block b, of another epoch, to ip. Edges are kept by blocks and stay inside of their
+ * epoch. */
+static int leave_epoch(
+        struct ptf_flow_engine *e, struct ptf_code_block *b, uint64_t ip, bool by_tip)
+{
+	struct ptf_code_block *to = block_at(e, ip);
+
+	return to ? follow_dynamic(e, b, to, by_tip) : -PTF_ENOMEM;
 }
 
 /* Goes along an edge of the block that just ran. */
@@ -104,6 +137,8 @@ static int follow(struct ptf_flow_engine *e, struct ptf_code_block *b, unsigned 
 {
 	struct ptf_block_edge *edge = &b->edges[which];
 
+	if (b->code != ptf_flow_teller_code(&e->t))
+		return leave_epoch(e, b, which == PTF_EDGE_NEXT ? b->next_ip : b->target, false);
 	if (!edge->to && !resolve_edge(e, b, which))
 		return -PTF_ENOMEM;
 	e->prev = b;
@@ -280,6 +315,7 @@ static void use_packet(struct ptf_flow_engine *e)
 	if (!e->fresh)
 		return;
 	ptf_flow_teller_open_packet(&e->t);
+	ptf_flow_teller_follow_epoch(&e->t);
 	e->idle_blocks = 0;
 	e->fresh = false;
 }
@@ -327,6 +363,8 @@ static int run_indirect(struct ptf_flow_engine *e, struct ptf_code_block *b, uin
 	push_call(e, b);
 	ptf_flow_teller_tip_done(&e->t);
 	e->idle_blocks = 0;
+	if (b->code != ptf_flow_teller_code(&e->t))
+		return leave_epoch(e, b, ip, true);
 	to = b->dynamic && b->dynamic->to->ip == ip ? b->dynamic->to : block_at(e, ip);
 	return to ? follow_dynamic(e, b, to, true) : -PTF_ENOMEM;
 }
@@ -430,7 +468,7 @@ static int tell_last(struct ptf_flow_engine *e, const struct ptf_run *run)
 /* Only where nothing is open and no bits wait can a run be looked up or recorded. */
 static bool can_memo(const struct ptf_flow_engine *e)
 {
-	return e->prev && !e->t.began_off;
+	return e->prev && !e->t.began_off && !ptf_flow_teller_epoch_is_due(&e->t);
 }
 
 static void record(struct ptf_flow_engine *e, uint64_t key)

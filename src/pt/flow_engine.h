@@ -25,7 +25,7 @@
  *
  * A span of another thread begins where tracing goes on (PTF_FLOW_ON) at or after its time. One of
  * the same thread is another epoch of its code, which may change while it runs (code made at run
- * time): it begins with the first block before which packets had reached its time.
+ * time): it begins behind the first branch whose TNT or TIP packet comes at or after its time.
  */
 struct ptf_run_span {
 	uint64_t from_ns;

@@ -5,6 +5,9 @@
 #include "pt/flow_teller.h"
 #include "pt/run_span.h"
 
+/* Between a switch of tasks in the code and its record, ns. */
+enum { SWITCH_SKEW_NS = 1000000 };
+
 void ptf_flow_teller_release(struct ptf_flow_teller *t)
 {
 	ptf_flow_timer_release(&t->timer);
@@ -13,28 +16,37 @@ void ptf_flow_teller_release(struct ptf_flow_teller *t)
 
 /* ---- code ---- */
 
+/* Goes to a span; notes when the next one begins, if that is only another epoch of the same
+ * thread's code. */
+static void go_to_span(struct ptf_flow_teller *t, size_t span)
+{
+	const struct ptf_run_span *now = &t->input.spans[span];
+	bool same =
+	        span + 1 < t->input.n_spans && now[1].tid == now->tid && now[1].life == now->life;
+
+	t->span = span;
+	t->epoch_due = false;
+	t->next_epoch_ns = same ? now[1].from_ns : PTF_NO_TIME;
+}
+
+bool ptf_flow_teller_follow_epoch(struct ptf_flow_teller *t)
+{
+	if (!t->epoch_due)
+		return false;
+	while (t->next_epoch_ns <= t->due_ns)
+		go_to_span(t, t->span + 1);
+	t->epoch_due = false;
+	return true;
+}
+
 /* Moves on to the span of a time; true when it is another one. */
 static bool seek_span(struct ptf_flow_teller *t, uint64_t ns)
 {
 	size_t before = t->span;
 
 	if (ns != PTF_NO_TIME)
-		t->span = ptf_run_spans_find(t->input.spans, t->input.n_spans, before, ns);
+		go_to_span(t, ptf_run_spans_find(t->input.spans, t->input.n_spans, before, ns));
 	return t->span != before;
-}
-
-bool ptf_flow_teller_follow_epoch(struct ptf_flow_teller *t)
-{
-	const struct ptf_run_span *next = t->input.spans + t->span + 1;
-	uint64_t ns;
-
-	if (t->span + 1 >= t->input.n_spans || next->tid != next[-1].tid)
-		return false;
-	ns = ptf_clock_ns(&t->clock);
-	if (ns == PTF_NO_TIME || next->from_ns > ns)
-		return false;
-	t->span++;
-	return true;
 }
 
 struct ptf_code_place *ptf_flow_teller_place(struct ptf_flow_teller *t, uint64_t ip, bool target)
@@ -108,13 +120,64 @@ bool ptf_flow_teller_item(struct ptf_flow_teller *t, const struct ptf_transfer *
 	}
 }
 
+static int tell_thread(struct ptf_flow_teller *t)
+{
+	const struct ptf_run_span *span = &t->input.spans[t->span];
+	struct ptf_flow_item item = ptf_flow_item_make(PTF_FLOW_THREAD, PTF_NO_IP, PTF_NO_IP);
+
+	item.pid = span->pid;
+	item.code = span->tid;
+	return add_item(t, item);
+}
+
+/* The span of the thread that a switch of tasks, just now, goes to; NULL when no record fits. The
+ * record of a switch is written within a millisecond of it, and the clock may lag by as much where
+ * timing packets are rare. */
+static const struct ptf_run_span *switch_target(const struct ptf_flow_teller *t)
+{
+	const struct ptf_run_span *now = &t->input.spans[t->span];
+	const struct ptf_run_span *end = t->input.spans + t->input.n_spans;
+	uint64_t ns = ptf_clock_ns(&t->clock);
+
+	for (const struct ptf_run_span *next = now + 1; ns != PTF_NO_TIME && next < end; next++) {
+		if (next->from_ns > ns + SWITCH_SKEW_NS)
+			break;
+		if (next->tid != now->tid && next->from_ns + SWITCH_SKEW_NS >= ns)
+			return next;
+	}
+	return NULL;
+}
+
+bool ptf_flow_teller_switch_due(const struct ptf_flow_teller *t)
+{
+	return switch_target(t);
+}
+
+int ptf_flow_teller_switch(struct ptf_flow_teller *t, uint64_t ip)
+{
+	const struct ptf_run_span *next = switch_target(t);
+	struct ptf_flow_item item = ptf_flow_item_make(PTF_FLOW_SYNC, PTF_NO_IP, ip);
+	int rc;
+
+	if (!next)
+		return 0;
+	go_to_span(t, (size_t)(next - t->input.spans));
+	rc = tell_thread(t);
+	ptf_flow_teller_resolve_to(t, &item, false);
+	return rc < 0 ? rc : add_item(t, item);
+}
+
 int ptf_flow_teller_tell(struct ptf_flow_teller *t, uint64_t to)
 {
 	struct ptf_flow_item item;
 	bool told = ptf_flow_teller_item(t, &t->transfer, to, &item);
 
 	t->transfer.insn_class = PTF_INSN_NONE;
-	return told ? add_item(t, item) : 0;
+	if (!told)
+		return 0;
+	if (!ptf_flow_teller_is_switch(t, &item))
+		return add_item(t, item);
+	return add_item(t, item) < 0 ? -PTF_ENOMEM : ptf_flow_teller_switch(t, to);
 }
 
 /* ---- a segment ---- */
@@ -123,7 +186,9 @@ void ptf_flow_teller_begin(struct ptf_flow_teller *t, const struct ptf_clock_par
         const struct ptf_engine_input *input, struct ptf_psb_plus *plus)
 {
 	t->input = *input;
-	t->span = 0;
+	go_to_span(t, 0);
+	t->tasks = input->n_spans > 1 && input->spans[0].code &&
+	           ptf_code_images_kernel(input->spans[0].code->images);
 	t->done = false;
 	t->last_branch = 0;
 	t->untraced_call.open = false;
@@ -137,16 +202,6 @@ void ptf_flow_teller_begin(struct ptf_flow_teller *t, const struct ptf_clock_par
 	ptf_psb_plus_read(&t->next_plus, clock, input->bytes + input->next_psb,
 	        input->size - input->next_psb);
 	seek_span(t, plus->ns);
-}
-
-static int tell_thread(struct ptf_flow_teller *t)
-{
-	const struct ptf_run_span *span = &t->input.spans[t->span];
-	struct ptf_flow_item item = ptf_flow_item_make(PTF_FLOW_THREAD, PTF_NO_IP, PTF_NO_IP);
-
-	item.pid = span->pid;
-	item.code = span->tid;
-	return add_item(t, item);
 }
 
 int ptf_flow_teller_sync(struct ptf_flow_teller *t, const struct ptf_psb_plus *plus)

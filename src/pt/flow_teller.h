@@ -53,6 +53,11 @@ struct ptf_flow_teller {
 	struct ptf_psb_plus next_plus; /* the PSB+ that ends the segment */
 	uint64_t last_branch;          /* instruction position behind the last traced branch */
 	size_t span;                   /* current index in input.spans */
+	bool tasks;                    /* the kernel's switches of tasks can be seen */
+	uint64_t next_epoch_ns;        /* when the next span begins, if that is only another epoch
+	                                * of the same thread's code; else PTF_NO_TIME */
+	bool epoch_due;                /* it begins with the next block ... */
+	uint64_t due_ns;               /* ... as do others up to this time */
 	bool began_off;                /* tracing has been off since the segment began */
 	bool done;                     /* the last item of the segment is told */
 };
@@ -74,7 +79,7 @@ static inline const struct ptf_code_epoch *ptf_flow_teller_code(const struct ptf
 }
 
 /* Before a block: moves on to the next span if that is another epoch of the same thread's code
- * whose time packets have reached; true when it did. */
+ * whose time the last TNT or TIP had reached; true when it did. */
 bool ptf_flow_teller_follow_epoch(struct ptf_flow_teller *t);
 
 /* What is at ip in that code; NULL when none is known. Valid until the next look-up. */
@@ -96,6 +101,19 @@ bool ptf_flow_teller_item(struct ptf_flow_teller *t, const struct ptf_transfer *
 
 /* Tells the open transfer, if any, which went to `to`. */
 int ptf_flow_teller_tell(struct ptf_flow_teller *t, uint64_t to);
+
+/* Is this the kernel's switch to the next thread of the stream? */
+static inline bool ptf_flow_teller_is_switch(
+        const struct ptf_flow_teller *t, const struct ptf_flow_item *item)
+{
+	return t->tasks && item->to_function && !item->mid_entry &&
+	       item->to_function->role == PTF_ROLE_SWITCHES_TASK;
+}
+
+/* Behind its item: goes to that thread, whose items follow (ip: where the transfer went); nothing
+ * happens when no record tells of it, which `due` asks. */
+bool ptf_flow_teller_switch_due(const struct ptf_flow_teller *t);
+int ptf_flow_teller_switch(struct ptf_flow_teller *t, uint64_t ip);
 
 /* ---- packets ---- */
 
@@ -126,6 +144,17 @@ static inline void ptf_flow_teller_close_packet(struct ptf_flow_teller *t)
 	t->packet.direct_ns = t->packet.loose_ns = PTF_NO_TIME;
 }
 
+/* Does another epoch of the same thread's code begin with the TNT or TIP that comes? */
+static inline bool ptf_flow_teller_epoch_is_due(const struct ptf_flow_teller *t)
+{
+	uint64_t ns;
+
+	if (t->next_epoch_ns == PTF_NO_TIME)
+		return false;
+	ns = ptf_clock_ns(&t->clock);
+	return ns != PTF_NO_TIME && t->next_epoch_ns <= ns;
+}
+
 /* A TNT or TIP comes. */
 static inline void ptf_flow_teller_open_packet(struct ptf_flow_teller *t)
 {
@@ -133,6 +162,10 @@ static inline void ptf_flow_teller_open_packet(struct ptf_flow_teller *t)
 	if (t->packet.cyc_before)
 		t->packet.direct_ns = ptf_clock_ns(&t->clock);
 	t->packet.cyc_before = false;
+	if (t->next_epoch_ns != PTF_NO_TIME) {
+		t->epoch_due = ptf_flow_teller_epoch_is_due(t);
+		t->due_ns = ptf_clock_ns(&t->clock);
+	}
 }
 
 /* The branch that a TIP resolved has retired. */

@@ -19,6 +19,8 @@ enum { PROBE_SIZE = 32 * 1024, PROBE_LINES = 100 };
 /* perf's intel-pt-decoder.h */
 enum { PERF_ERROR_OVERFLOW = 7, PERF_ERROR_LOST = 8 };
 
+#define KERNEL_ADDRESSES (1ull << 63) /* and above */
+
 struct thread {
 	int32_t pid, tid, cpu;
 	const char *comm;
@@ -168,8 +170,9 @@ static const struct ptf_function *known_by_name(
 
 /* Makes the function known, or finds it in the table. */
 static const struct ptf_function *intern(struct ptf_perf_script_reader *r, struct ptf_slice dso,
-        struct ptf_slice symbol, uint64_t address)
+        struct ptf_slice symbol, uint64_t address, bool kernel)
 {
+	unsigned flags = kernel ? PTF_INTERN_KERNEL : 0;
 	const char *symbol_text, *dso_text = terminate(r, dso, symbol, &symbol_text);
 	uint64_t *by_name = ptf_hash_map_at(&r->by_name, hash_name(dso, symbol), NULL);
 	const struct ptf_function *function;
@@ -177,9 +180,9 @@ static const struct ptf_function *intern(struct ptf_perf_script_reader *r, struc
 	if (!dso_text || !by_name)
 		return NULL;
 	function = symbol.len ? ptf_function_table_intern(r->functions, dso_text, address, 0,
-	                                PTF_FUNCTION_TEXT, symbol_text, true)
+	                                PTF_FUNCTION_TEXT, symbol_text, flags | PTF_INTERN_DEMANGLE)
 	                      : ptf_function_table_intern(r->functions, dso_text, 0, 0,
-	                                PTF_FUNCTION_MODULE, NULL, false);
+	                                PTF_FUNCTION_MODULE, NULL, flags);
 	if (function && symbol.len)
 		*by_name = (uintptr_t)function;
 	return function;
@@ -226,7 +229,7 @@ static const struct ptf_function *function_at(
 		return NULL;
 	function = (const struct ptf_function *)(uintptr_t)*cached;
 	if (!same_function(function, dso, symbol, address)) {
-		function = intern(r, dso, symbol, address);
+		function = intern(r, dso, symbol, address, place->ip >= KERNEL_ADDRESSES);
 		*cached = (uintptr_t)function;
 	}
 	return function;

@@ -37,6 +37,7 @@ enum ptf_time_class {
 	PTF_TIME_SYSCALL,  /* kernel */
 	PTF_TIME_INTERRUPT,
 	PTF_TIME_KERNEL,
+	PTF_TIME_KERNEL_CODE, /* in traced code of the kernel */
 	PTF_TIME_LOST,
 	PTF_TIME_OFF, /* PTF_TIME_OFF + place * PTF_OFF_REASONS + reason */
 	PTF_TIME_CLASSES = PTF_TIME_OFF + PTF_PLACES * PTF_OFF_REASONS
@@ -48,7 +49,7 @@ static inline enum ptf_time_state ptf_time_class_state(unsigned time_class)
 {
 	if (time_class <= PTF_TIME_FILTERED)
 		return PTF_STATE_ON;
-	if (time_class <= PTF_TIME_KERNEL)
+	if (time_class <= PTF_TIME_KERNEL_CODE)
 		return PTF_STATE_KERNEL;
 	return time_class == PTF_TIME_LOST ? PTF_STATE_LOST : PTF_STATE_OFF;
 }

@@ -477,20 +477,54 @@ static int apply_sync(struct ptf_shadow_stack *stack, const struct ptf_flow_item
 	return DONE;
 }
 
+/* The kernel goes back to user code: its frames end, and the rest is as if it had not been traced.
+ */
+static int leave_kernel(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	size_t n = stack->frames.n;
+
+	stack->resume = PTF_NO_RANGE;
+	while (n && stack->frames.v[n - 1].function->kernel) {
+		n--;
+		if (stack->frames.v[n].async)
+			stack->resume = stack->frames.v[n].resume;
+	}
+	if (n < stack->frames.n) {
+		ptf_shadow_stack_fired(stack, PTF_RULE_ASYNC_RETURN);
+		if (ptf_shadow_stack_leave(stack, n, item->time_ns, true) < 0)
+			return -PTF_ENOMEM;
+	}
+	return apply_on(stack, item);
+}
+
+/* An interrupt goes into the kernel wherever the stack is, a system call from user code. */
+static bool enters_kernel(const struct ptf_frame *top, const struct ptf_flow_item *item)
+{
+	const struct ptf_function *from = item->from_function;
+
+	if (!from && top)
+		from = top->function;
+	return item->to_function->kernel &&
+	       (item->cause == PTF_CAUSE_ASYNC || !from || !from->kernel);
+}
+
 static int apply_async(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
 {
 	struct ptf_ip_range resume = {item->from, item->from + MAX_INSN};
+	const struct ptf_frame *top = ptf_shadow_stack_top_frame(stack);
 	size_t index;
 
 	if (stack->local)
 		return REFUSED;
 	if (!item->to_function)
 		return DONE;
+	if (top && top->function->kernel && !item->to_function->kernel)
+		return leave_kernel(stack, item);
 	if (ptf_shadow_stack_find_resume(stack, item->to, &index)) {
 		ptf_shadow_stack_fired(stack, PTF_RULE_ASYNC_RETURN);
 		return ptf_shadow_stack_leave(stack, index, item->time_ns, true);
 	}
-	if (item->mid_entry)
+	if (item->mid_entry && !enters_kernel(top, item))
 		return resume_elsewhere(stack, item);
 	return enter_async(stack, item, resume);
 }

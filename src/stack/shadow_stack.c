@@ -47,10 +47,15 @@ static enum ptf_off_reason off_reason(const struct ptf_shadow_stack *stack, uint
 unsigned ptf_shadow_stack_class(
         const struct ptf_shadow_stack *stack, const struct ptf_off_span *span)
 {
+	const struct ptf_function *function = ptf_shadow_stack_top(stack)->function;
 	bool lost = stack->state == PTF_STACK_LOST;
 
+	if (!span && lost)
+		return PTF_TIME_LOST;
+	if (!span && stack->place == PTF_PLACE_USER && function && function->kernel)
+		return PTF_TIME_KERNEL_CODE;
 	if (!span)
-		return lost ? (unsigned)PTF_TIME_LOST : ptf_time_class_running(stack->place);
+		return ptf_time_class_running(stack->place);
 	return ptf_time_class_off(
 	        lost ? PTF_PLACE_USER : stack->place, off_reason(stack, span->reason));
 }

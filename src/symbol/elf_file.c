@@ -122,6 +122,17 @@ static bool has_offset(const struct ptf_elf_segment *segment, uint64_t offset, b
 	return offset >= start && offset < end;
 }
 
+bool ptf_elf_file_has_build_id(const struct ptf_elf_file *file, const uint8_t *id, size_t size)
+{
+	if (file->build_id_size == 0 || file->build_id_size > size ||
+	        memcmp(id, file->build_id, file->build_id_size) != 0)
+		return false;
+	for (size_t i = file->build_id_size; i < size; i++)
+		if (id[i])
+			return false;
+	return true;
+}
+
 bool ptf_elf_file_vaddr(const struct ptf_elf_file *file, uint64_t offset, uint64_t *out)
 {
 	/* exactly and executable, in its page and executable, exactly, in its page */

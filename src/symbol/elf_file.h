@@ -42,6 +42,9 @@ int ptf_elf_file_init(
         struct ptf_elf_file *file, const uint8_t *bytes, size_t size, struct ptf_error *err);
 void ptf_elf_file_release(struct ptf_elf_file *file);
 
+/* Has the file this build-id, which may be padded with zeros as perf does it to 20 bytes? */
+bool ptf_elf_file_has_build_id(const struct ptf_elf_file *file, const uint8_t *id, size_t size);
+
 /* The ELF virtual address of a file offset, and back. Where segments share a page of the file,
  * executable ones go first; a segment is taken to begin and end with a page, as it is mapped.
  * false: no segment has it, *out is untouched. */

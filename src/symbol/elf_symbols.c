@@ -9,6 +9,7 @@
 #include "symbol/elf_plt.h"
 #include "symbol/elf_ranges.h"
 #include "symbol/elf_symtab.h"
+#include "symbol/kallsyms.h"
 
 /* What lies behind a struct ptf_elf_symbols. */
 struct owned {
@@ -16,7 +17,7 @@ struct owned {
 	struct ptf_elf_ranges ranges;
 	struct ptf_debug_file debug;  /* names point into these two */
 	struct ptf_debug_file packed; /* .gnu_debugdata */
-	struct ptf_arena names;       /* of PLT stubs */
+	struct ptf_arena names;       /* of PLT stubs, or of kallsyms */
 };
 
 /* .gnu_debugdata has only what .dynsym lacks. */
@@ -72,6 +73,16 @@ static bool read_fdes(struct owned *o, const struct ptf_elf_file *file)
 	return ok;
 }
 
+static struct ptf_elf_symbols *publish(struct owned *o)
+{
+	o->symbols.debug_path = o->debug.path;
+	o->symbols.ranges = o->ranges.list.v;
+	o->symbols.n_ranges = o->ranges.list.n;
+	o->symbols.functions = o->ranges.functions.v;
+	o->symbols.n_functions = o->ranges.functions.n;
+	return &o->symbols;
+}
+
 int ptf_elf_symbols_create(struct ptf_elf_symbols **symbols, const struct ptf_elf_file *file,
         const struct ptf_elf_debug_search *search, struct ptf_error *err)
 {
@@ -81,12 +92,24 @@ int ptf_elf_symbols_create(struct ptf_elf_symbols **symbols, const struct ptf_el
 		ptf_elf_symbols_destroy(o ? &o->symbols : NULL);
 		return ptf_error_set(err, PTF_ENOMEM, "out of memory");
 	}
-	o->symbols.debug_path = o->debug.path;
-	o->symbols.ranges = o->ranges.list.v;
-	o->symbols.n_ranges = o->ranges.list.n;
-	o->symbols.functions = o->ranges.functions.v;
-	o->symbols.n_functions = o->ranges.functions.n;
-	*symbols = &o->symbols;
+	*symbols = publish(o);
+	return 0;
+}
+
+int ptf_elf_symbols_from_kallsyms(
+        struct ptf_elf_symbols **symbols, const uint8_t *text, size_t size, struct ptf_error *err)
+{
+	struct owned *o = calloc(1, sizeof(*o));
+	struct ptf_elf_symtab symtab = {0};
+	bool ok = o && ptf_kallsyms_read(&symtab, &o->names, text, size) &&
+	          ptf_elf_symtab_ranges(&symtab, &o->ranges);
+
+	ptf_elf_symtab_release(&symtab);
+	if (!ok) {
+		ptf_elf_symbols_destroy(o ? &o->symbols : NULL);
+		return ptf_error_set(err, PTF_ENOMEM, "out of memory");
+	}
+	*symbols = publish(o);
 	return 0;
 }
 

@@ -51,6 +51,10 @@ struct ptf_elf_debug_search {
  * NULL: no debug files. Errors: PTF_ENOMEM. */
 int ptf_elf_symbols_create(struct ptf_elf_symbols **symbols, const struct ptf_elf_file *file,
         const struct ptf_elf_debug_search *search, struct ptf_error *err);
+/* The same from the text of /proc/kallsyms, by the addresses of the running kernel; text need not
+ * outlive the result. Errors: PTF_ENOMEM. */
+int ptf_elf_symbols_from_kallsyms(
+        struct ptf_elf_symbols **symbols, const uint8_t *text, size_t size, struct ptf_error *err);
 void ptf_elf_symbols_destroy(struct ptf_elf_symbols *symbols);
 
 /* The range that has the address, or NULL. */

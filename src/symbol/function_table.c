@@ -211,9 +211,15 @@ bool ptf_function_table_watch(struct ptf_function_table *table, const char *name
 	return table->watched;
 }
 
+static enum ptf_function_role kernel_role_of(const char *raw_name)
+{
+	return raw_name && strcmp(raw_name, "__switch_to") == 0 ? PTF_ROLE_SWITCHES_TASK
+	                                                        : PTF_ROLE_NONE;
+}
+
 static const struct ptf_function *intern_locked(struct ptf_function_table *table,
         const char *module, uint64_t address, uint64_t size, enum ptf_function_kind kind,
-        const char *raw_name, bool demangle)
+        const char *raw_name, unsigned flags)
 {
 	uint64_t hash = key_hash(module, address, kind, raw_name);
 	uint64_t *first = ptf_hash_map_at(&table->by_key, hash, NULL);
@@ -230,9 +236,11 @@ static const struct ptf_function *intern_locked(struct ptf_function_table *table
 	entry->function.address = address;
 	entry->function.size = size;
 	entry->function.kind = kind;
-	entry->function.role = role_of(raw_name);
+	entry->function.kernel = flags & PTF_INTERN_KERNEL;
+	entry->function.role =
+	        entry->function.kernel ? kernel_role_of(raw_name) : role_of(raw_name);
 	entry->function.id = (uint32_t)table->entries.n;
-	if (!own_strings(table, &entry->function, module, raw_name, demangle))
+	if (!own_strings(table, &entry->function, module, raw_name, flags & PTF_INTERN_DEMANGLE))
 		return NULL;
 	entry->function.watched = is_watched(table, &entry->function);
 	if (!ptf_vec_push(&table->entries, entry))
@@ -244,12 +252,12 @@ static const struct ptf_function *intern_locked(struct ptf_function_table *table
 
 const struct ptf_function *ptf_function_table_intern(struct ptf_function_table *table,
         const char *module, uint64_t address, uint64_t size, enum ptf_function_kind kind,
-        const char *raw_name, bool demangle)
+        const char *raw_name, unsigned flags)
 {
 	const struct ptf_function *function;
 
 	pthread_mutex_lock(&table->lock);
-	function = intern_locked(table, module, address, size, kind, raw_name, demangle);
+	function = intern_locked(table, module, address, size, kind, raw_name, flags);
 	pthread_mutex_unlock(&table->lock);
 	return function;
 }

@@ -27,6 +27,7 @@ enum ptf_function_role {
 	PTF_ROLE_NONE,
 	PTF_ROLE_RETURNS_TWICE, /* setjmp and its like: control comes back to where it returned */
 	PTF_ROLE_UNWINDS_ON,    /* _Unwind_Resume: never goes on in the frame that called it */
+	PTF_ROLE_SWITCHES_TASK, /* the kernel's __switch_to: what it returns to is another thread */
 };
 
 struct ptf_function {
@@ -39,6 +40,7 @@ struct ptf_function {
 	enum ptf_function_kind kind;
 	enum ptf_function_role role;
 	bool watched; /* its name is the one of ptf_function_table_watch */
+	bool kernel; /* of the kernel or one of its modules */
 };
 
 /* Does a symbol, PLT stub, FDE or JIT compiler say where this function begins and ends? */
@@ -66,11 +68,17 @@ const struct ptf_function *ptf_function_table_get(
 /* The "[unknown]" function, id 0. */
 const struct ptf_function *ptf_function_table_unknown(const struct ptf_function_table *table);
 
+enum ptf_intern_flag {
+	PTF_INTERN_DEMANGLE = 1, /* run raw_name through libiberty's demangler (C++, Rust, with
+	                          * parameters left out as perf prints it) */
+	PTF_INTERN_KERNEL = 2,   /* it is of the kernel */
+};
+
 /* Finds or makes the function (module, address, kind, raw_name). raw_name may be NULL: then the
- * name is made of the module's base name and address. demangle: run raw_name through libiberty's
- * demangler (C++, Rust, with parameters left out as perf prints it). NULL when out of memory. */
+ * name is made of the module's base name and address. flags: enum
+ * ptf_intern_flag. NULL when out of memory. */
 const struct ptf_function *ptf_function_table_intern(struct ptf_function_table *table,
         const char *module, uint64_t address, uint64_t size, enum ptf_function_kind kind,
-        const char *raw_name, bool demangle);
+        const char *raw_name, unsigned flags);
 
 #endif

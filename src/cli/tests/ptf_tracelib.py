@@ -60,16 +60,74 @@ def tracing_data():
             struct.pack("<II", 0, 0) + struct.pack("<Q", 0))
 
 
-class Stages:
-    """Where the code of testdata/programs/stages.S is."""
+class Code:
+    """Where the code of a program of testdata/programs is that is never run."""
 
-    def __init__(self):
-        self.path = os.path.abspath(os.path.join(lib.PROGRAM_DIR, "stages"))
+    def __init__(self, name):
+        self.path = os.path.abspath(os.path.join(lib.PROGRAM_DIR, name))
         symbols = lib.run(["nm", self.path]).stdout.split("\n")
         for line in symbols:
             address, _, name = line.split() if line.count(" ") == 2 else ("0", "", "")
             if name.isidentifier():
                 setattr(self, name, int(address, 16))
+
+
+class Stages(Code):
+    """testdata/programs/stages.S"""
+
+    def __init__(self):
+        super().__init__("stages")
+
+
+class Kernel(Code):
+    """testdata/programs/kernel.S, and what `perf record --kcore` would leave of it. It ran at its own
+    addresses plus `moved`."""
+
+    TEXT, MODULE, SIZE = 0xffffffff81000000, 0xffffffffc0001000, 0x1000
+
+    def __init__(self, moved=0):
+        super().__init__("kernel")
+        self.moved = moved
+        self.names = {name: address + moved for name, address in vars(self).items()
+                      if isinstance(address, int) and address >> 63}
+        self.__dict__.update(self.names)
+
+    def _bytes(self, start):
+        for offset, address, size in lib.elf(self.path).loads:
+            if address <= start < address + size:
+                with open(self.path, "rb") as file:
+                    file.seek(offset + start - address)
+                    return file.read(size - (start - address))
+        raise AssertionError(f"nothing at {start:#x} in {self.path}")
+
+    def kallsyms(self):
+        """As root sees it; of an entry with two names perf takes the last one."""
+        lines = [f"{0:016x} A fixed_percpu_data"]
+        for name, address in sorted(self.names.items(), key=lambda item: item[1]):
+            module = "\t[ptmod]" if address >= self.MODULE else ""
+            if name == "schedule":
+                lines.append(f"{address:016x} t __alias_of_schedule")
+            lines.append(f"{address:016x} {'t' if module else 'T'} {name}{module}")
+        return "\n".join(lines) + "\n"
+
+    def write_kcore_dir(self, directory):
+        os.makedirs(directory)
+        parts = [(start + self.moved, self._bytes(start)) for start in (self.TEXT, self.MODULE)]
+        headers = contents = b""
+        for start, code in parts:
+            code += bytes(-len(code) % 0x1000)
+            headers += struct.pack("<IIQQQQQQ", 1, 7, 0x1000 + len(contents), start, 0, len(code),
+                                   len(code), 0x1000)
+            contents += code
+        ident = b"\x7fELF\x02\x01\x01" + bytes(9)
+        header = ident + struct.pack("<HHIQQQIHHHHHH", 4, 62, 1, 0, 64, 0, 0, 64, 56, len(parts), 0,
+                                     0, 0)
+        with open(os.path.join(directory, "kcore"), "wb") as file:
+            file.write((header + headers).ljust(0x1000, b"\0") + contents)
+        with open(os.path.join(directory, "kallsyms"), "w") as file:
+            file.write(self.kallsyms())
+        with open(os.path.join(directory, "modules"), "w") as file:
+            file.write(f"ptmod 4096 0 - Live 0x{self.MODULE + self.moved:016x}\n")
 
 
 class Stream:
@@ -153,8 +211,9 @@ class Recording:
     """A perf.data; records are written in the order of the calls."""
 
     def __init__(self, os_release="6.1.0", per_cpu=False, filter="", tracepoints=False,
-                 window=None):
+                 window=None, kernel=False):
         self.os_release, self.per_cpu, self.filter = os_release, per_cpu, filter
+        self.kernel = kernel  # traced, too
         self.tracepoints, self.window = tracepoints, window
         self.data = bytearray()
         self.streams = []
@@ -192,6 +251,17 @@ class Recording:
         name = path.encode()
         self.record(10, 2, struct.pack("<iiQQQIIQQII", pid, pid, address, length, offset, 0, 0, 0,
                                        0, 5, 2) + name + bytes(8 - len(name) % 8), time, pid, pid)
+
+    def kernel_mmap(self, name, address, length, offset):
+        name = name.encode()
+        self.record(1, 1, struct.pack("<iiQQQ", -1, 0, address, length, offset) + name +
+                    bytes(8 - len(name) % 8), 0, -1, 0)
+
+    def kernel_code(self, kernel):
+        """The mappings of a Kernel."""
+        text, module = (start + kernel.moved for start in (kernel.TEXT, kernel.MODULE))
+        self.kernel_mmap("[kernel.kallsyms]_text", text, kernel.SIZE, text)
+        self.kernel_mmap("[ptmod]", module, kernel.SIZE, 0)
 
     def program(self, pid, tid, name, code):
         """A process with the code of a Stages in it."""
@@ -253,7 +323,7 @@ class Recording:
 
     def _attrs(self):
         names = [n for n in IDS if self.tracepoints or not n.startswith("sched:")]
-        flags = 1 << 5 | 1 << 18  # exclude_kernel, sample_id_all
+        flags = (not self.kernel) << 5 | 1 << 18  # exclude_kernel, sample_id_all
         for name in names:
             kind, config, sample, more = {
                 "intel_pt//u": (PT_TYPE, 0x402, _SAMPLE, 0),

@@ -63,6 +63,7 @@ static void folded_draws_kernel_and_off_under_the_user_stack(void **state)
 
 	assert_folded(profile, (struct ptf_output_options){.view = {.weight = PTF_WEIGHT_KERNEL}},
 	        "kv:node;main;[app+0x1a30];[kernel]_[k] 11\n"
+	        "kv:node;main;serve;__libc_read 105\n"
 	        "kv:node;main;serve;__libc_read;[interrupt]_[k] 103\n"
 	        "kv:node;main;serve;__libc_read;[kernel]_[k] 104\n"
 	        "kv:node;main;serve;__libc_read;syscall:read_[k] 102\n");
@@ -197,14 +198,14 @@ static void json_has_counts_times_and_percentiles(void **state)
 	for (unsigned i = PTF_TIME_OFF; i < PTF_TIME_CLASSES; i++)
 		off += 100 + i;
 	assert_number(f, "off_self_ns", (long long)off);
-	assert_number(f, "kernel_self_ns", 102 + 103 + 104);
+	assert_number(f, "kernel_self_ns", 102 + 103 + 104 + 105);
 	assert_number(f, "lost_self_ns", 100 + PTF_TIME_LOST);
 	f = json_function(json, "serve");
 	assert_number(f, "off_total_ns", (long long)off);
-	assert_number(f, "kernel_total_ns", 102 + 103 + 104);
+	assert_number(f, "kernel_total_ns", 102 + 103 + 104 + 105);
 	assert_number(f, "lost_total_ns", 100 + PTF_TIME_LOST);
 	assert_number(f, "on_total_ns", 1200 + 100 + 101);
-	assert_number(f, "total_ns", 1401 + 309 + (long long)off + 100 + PTF_TIME_LOST);
+	assert_number(f, "total_ns", 1401 + 414 + (long long)off + 100 + PTF_TIME_LOST);
 	f = json_function(json, "[app+0x1a30]");
 	assert_string_equal(json_string_value(json_object_get(f, "address")), "0x1a30");
 	assert_string_equal(json_string_value(json_object_get(f, "module")), "/usr/bin/app");

@@ -907,7 +907,7 @@ struct ptf_thread_timeline script_life(const struct script *script)
 static void class_name(char *text, size_t size, unsigned time_class)
 {
 	static const char *const running[] = {
-	        "on", "filtered", "syscall", "interrupt", "kernel", "lost"};
+	        "on", "filtered", "syscall", "interrupt", "kernel", "kernel code", "lost"};
 	static const char *const places[] = {"user", "syscall", "interrupt", "kernel", "filtered"};
 	static const char *const reasons[] = {
 	        "blocked", "preempted", "yielded", "runqueue", "unknown", "recorder"};

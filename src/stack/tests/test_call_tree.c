@@ -58,7 +58,7 @@ static void test_every_class_has_its_state(void **state)
 		assert_true(ptf_call_tree_add_time(&tree, node, i, 100));
 		assert_int_equal(ptf_call_node_time(node, i), i + 101);
 		want[i == PTF_TIME_ON || i == PTF_TIME_FILTERED ? PTF_STATE_ON
-		        : i <= PTF_TIME_KERNEL                  ? PTF_STATE_KERNEL
+		        : i <= PTF_TIME_KERNEL_CODE             ? PTF_STATE_KERNEL
 		        : i == PTF_TIME_LOST                    ? PTF_STATE_LOST
 		                                                : PTF_STATE_OFF] += i + 101;
 	}
