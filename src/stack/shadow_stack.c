@@ -44,15 +44,19 @@ static enum ptf_off_reason off_reason(const struct ptf_shadow_stack *stack, uint
 	return (enum ptf_off_reason)reason;
 }
 
+static bool is_kernel(const struct ptf_call_node *node)
+{
+	return node->function && node->function->kernel;
+}
+
 unsigned ptf_shadow_stack_class(
         const struct ptf_shadow_stack *stack, const struct ptf_off_span *span)
 {
-	const struct ptf_function *function = ptf_shadow_stack_top(stack)->function;
 	bool lost = stack->state == PTF_STACK_LOST;
 
 	if (!span && lost)
 		return PTF_TIME_LOST;
-	if (!span && stack->place == PTF_PLACE_USER && function && function->kernel)
+	if (!span && stack->place == PTF_PLACE_USER && is_kernel(ptf_shadow_stack_top(stack)))
 		return PTF_TIME_KERNEL_CODE;
 	if (!span)
 		return ptf_time_class_running(stack->place);
@@ -67,7 +71,7 @@ static uint64_t clip_to_life(const struct ptf_shadow_stack *stack, uint64_t ns)
 	return ns > stack->thread->end_ns ? stack->thread->end_ns : ns;
 }
 
-/* Nearly always the thread just ran on: nothing switched it off up to to_ns. */
+/* Nearly always the thread just ran on in user code: nothing switched it off up to to_ns. */
 static bool ran_on(const struct ptf_shadow_stack *stack, uint64_t to_ns)
 {
 	const struct ptf_thread_timeline *thread = stack->thread;
@@ -86,7 +90,7 @@ int ptf_shadow_stack_advance(struct ptf_shadow_stack *stack, uint64_t to_ns)
 
 	if (!thread || to_ns == PTF_NO_TIME)
 		return 0;
-	if (ran_on(stack, to_ns)) {
+	if (ran_on(stack, to_ns) && !is_kernel(top)) {
 		top->on_ns += to_ns - stack->now_ns;
 		stack->booked.ns[PTF_PART_ON] += to_ns - stack->now_ns;
 		stack->now_ns = to_ns;
