@@ -30,11 +30,14 @@ SHAPE = {
                   "lost_self_ns": int, "on_total_ns": int, "kernel_total_ns": int,
                   "off_total_ns": int, "lost_total_ns": int, **LATENCY},
 }
+PATH = {"stack": list, "depth": int,
+        **{key: kind for key, kind in SHAPE["functions"].items()
+           if key not in ("name", "module", "address")}}
 STATES = ["on", "kernel", "off", "lost"]
 
 
-def write(fmt):
-    return subprocess.run([WRITER, fmt], check=True, stdout=subprocess.PIPE).stdout
+def write(*arguments):
+    return subprocess.run([WRITER, *arguments], check=True, stdout=subprocess.PIPE).stdout
 
 
 class Folded(unittest.TestCase):
@@ -60,6 +63,26 @@ class Json(unittest.TestCase):
             kinds = kind if isinstance(kind, tuple) else (kind,)
             kinds = tuple(type(None) if k is None else k for k in kinds)
             self.assertIn(type(value[key]), kinds, key)
+
+    def test_paths(self):
+        """A path is a function below its callers; all paths of a function are the function."""
+        plain, report = json.loads(write("json")), json.loads(write("json", "paths"))
+        paths = report.pop("paths")
+        self.assertEqual(report, plain)
+        for path in paths:
+            self.check_object(path, PATH)
+            self.assertEqual(path["depth"], len(path["stack"]))
+            self.assertEqual(path["total_ns"], path["self_ns"] + sum(
+                p["total_ns"] for p in paths if p["stack"][:-1] == path["stack"]))
+        for function in report["functions"]:
+            mine = [p for p in paths if p["stack"][-1] == function["name"]]
+            for key in ("calls", "timed_calls", "instructions", "self_ns", "off_self_ns"):
+                self.assertEqual(function[key], sum(p[key] for p in mine), (function, key))
+        stacks = [tuple(p["stack"]) for p in paths]
+        self.assertEqual(len(stacks), len(set(stacks)))
+        serve, = (p for p in paths if p["stack"] == ["main", "serve"])
+        self.assertEqual([serve[k + "_ns"] for k in ("min", "avg", "p50", "max", "p99_off")],
+                         [300, 400, 400, 500, 50])
 
     def test_shape(self):
         report = json.loads(write("json"))

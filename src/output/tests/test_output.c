@@ -88,8 +88,8 @@ static void folded_annotates_frames(void **state)
 	char *text = write_to_memory(&ptf_output_folded, profile, options, NULL);
 
 	assert_non_null(strstr(text, "\nkv:node-100/100;main:1(1),avg:- 7\n"));
-	assert_non_null(strstr(
-	        text, "\nkv:node-100/100;main:1(1),avg:-;serve:3(0),avg:400 1200\n"));
+	assert_non_null(
+	        strstr(text, "\nkv:node-100/100;main:1(1),avg:-;serve:3(0),avg:400 1200\n"));
 	assert_non_null(strstr(text, ";__libc_read:0(0),avg:-;syscall:read_[k] 102\n"));
 	free(text);
 	ptf_profile_destroy(profile);
@@ -130,6 +130,30 @@ static void deep_stacks_are_written(void **state)
 	free(text);
 	text = write_to_memory(&ptf_output_json, profile, (struct ptf_output_options){0}, &size);
 	free(text);
+	ptf_profile_destroy(profile);
+}
+
+/* Every path names its frames, but no more of them than anybody reads. */
+static void deep_paths_are_cut(void **state)
+{
+	enum { DEPTH = 3000, MOST = 1000 };
+	struct ptf_profile *profile = sample_profile_deep(DEPTH);
+	char *text = write_to_memory(
+	        &ptf_output_json, profile, (struct ptf_output_options){.paths = true}, NULL);
+	json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, NULL), *path;
+	size_t i;
+
+	assert_non_null(json);
+	free(text);
+	assert_int_equal(json_array_size(json_object_get(json, "paths")), DEPTH);
+	json_array_foreach(json_object_get(json, "paths"), i, path)
+	{
+		size_t frames = json_array_size(json_object_get(path, "stack"));
+
+		assert_int_equal(json_integer_value(json_object_get(path, "depth")), i + 1);
+		assert_int_equal(frames, i + 1 < MOST ? i + 1 : MOST);
+	}
+	json_decref(json);
 	ptf_profile_destroy(profile);
 }
 
@@ -376,6 +400,7 @@ int main(void)
 	        cmocka_unit_test(folded_annotates_frames),
 	        cmocka_unit_test(folded_sum_is_the_wall_clock),
 	        cmocka_unit_test(deep_stacks_are_written),
+	        cmocka_unit_test(deep_paths_are_cut),
 	        cmocka_unit_test(json_has_counts_times_and_percentiles),
 	        cmocka_unit_test(json_without_timing_has_no_times),
 	        cmocka_unit_test(svg_says_what_the_numbers_are),

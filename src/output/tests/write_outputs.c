@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* write_outputs FORMAT: the sample profile in a format, on stdout, for check_outputs.py. */
+/* write_outputs FORMAT [paths]: the sample profile in a format, on stdout, for check_outputs.py. */
 #include <stdio.h>
 
 #include "output/output_formats.h"
@@ -7,8 +7,8 @@
 
 int main(int argc, char **argv)
 {
-	const struct ptf_output_format *format = argc == 2 ? ptf_output_format_find(argv[1]) : NULL;
-	struct ptf_output_options options = {0};
+	const struct ptf_output_format *format = argc >= 2 ? ptf_output_format_find(argv[1]) : NULL;
+	struct ptf_output_options options = {.paths = argc > 2};
 	struct ptf_profile *profile;
 	int rc;
 

@@ -12,6 +12,7 @@
 
 #include "symbol/demangle.h"
 #include "symbol/function_table.h"
+#include "symbol/name_distance.h"
 
 static void unknown_is_number_zero(void **state)
 {
@@ -168,6 +169,44 @@ static void threads_get_the_same_functions(void **state)
 	ptf_function_table_destroy(table);
 }
 
+static bool is_watched(struct ptf_function_table *table, uint64_t address, const char *raw_name)
+{
+	return ptf_function_table_intern(
+	        table, "/bin/a", address, 8, PTF_FUNCTION_SYMBOL, raw_name, true)
+	        ->watched;
+}
+
+/* By the name that is printed, with or without arguments, or that of the symbol table. */
+static void watched_by_any_name(void **state)
+{
+	static const char *const names[] = {"ns::work", "ns::work(int)",
+	        "ns::work(std::vector<int> (*)(int))", "_ZN2ns4workEi"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct ptf_function_table *table = ptf_function_table_create();
+
+		assert_false(is_watched(table, 8, "_ZN2ns4workEi")); /* made before */
+		assert_true(ptf_function_table_watch(table, names[i]));
+		assert_true(is_watched(table, 16, "_ZN2ns4workEi"));
+		assert_false(is_watched(table, 24, "_ZN2ns6workerEi"));
+		assert_false(is_watched(table, 32, "work"));
+		assert_false(is_watched(table, 40, "_ZN2ns3worEi"));
+		assert_false(ptf_function_table_unknown(table)->watched);
+		ptf_function_table_destroy(table);
+	}
+}
+
+static void names_that_are_alike(void **state)
+{
+	assert_int_equal(ptf_name_distance("command", "processCommand"), 0);
+	assert_int_equal(ptf_name_distance("procesCommand", "processCommand"), 1);
+	assert_int_equal(ptf_name_distance("proecssCommand", "processCommand"), 2);
+	assert_int_equal(ptf_name_distance("main", "mein"), 1);
+	assert_int_equal(ptf_name_distance("main", "exit"), PTF_NAME_UNLIKE);
+	assert_int_equal(ptf_name_distance("x", "y"), 1);
+	assert_int_equal(ptf_name_distance("", "y"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -177,6 +216,8 @@ int main(void)
 	        cmocka_unit_test(names_of_symbols),
 	        cmocka_unit_test(very_long_names_are_not_demangled),
 	        cmocka_unit_test(threads_get_the_same_functions),
+	        cmocka_unit_test(watched_by_any_name),
+	        cmocka_unit_test(names_that_are_alike),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
