@@ -401,7 +401,9 @@ int ptf_flow_teller_enabled(
         struct ptf_flow_teller *t, uint64_t to, enum ptf_flow_cause cause, uint64_t ns)
 {
 	struct ptf_flow_item item = ptf_flow_item_make(PTF_FLOW_ON, PTF_NO_IP, to);
-	int rc = follow_span(t, ns);
+	/* After an overflow the clock still says when it began; that is what spans are fitted to.
+	 */
+	int rc = follow_span(t, cause == PTF_CAUSE_OVERFLOW ? ptf_clock_ns(&t->clock) : ns);
 
 	if (rc < 0)
 		return rc;

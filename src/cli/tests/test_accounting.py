@@ -293,6 +293,14 @@ class Skew(Accounting):
             stream.tnt("1", 10_800).off(11_000)
         self.check(None, None, 10_310, 10_320, stream=packets)
 
+    def test_an_overflow_that_covers_a_switch(self):
+        """Where the trace goes on nothing has told the time yet."""
+        def packets(stream):
+            stream.on(self.code.alpha, 10_100).tnt("1", 10_150)
+            stream.ovf(11_000, self.code.beta).tnt("1", 11_100).off(11_300)
+        threads = self.check(None, None, 10_600, 10_610, stream=packets)
+        self.assertGreater(threads[ONE][0]["lost_ns"], 0)
+
     def test_a_short_stretch_between_two_switches(self):
         """ONE runs so shortly that both of its switches lie within its neighbours' packets."""
         recording = self.recording(per_cpu=True)
