@@ -71,7 +71,9 @@ static const char *const reason_words[PTF_OFF_REASONS] = {[PTF_OFF_BLOCKED] = "b
         [PTF_OFF_PREEMPTED] = "preempted",
         [PTF_OFF_YIELDED] = "yielded",
         [PTF_OFF_RUNQUEUE] = "runqueue",
-        [PTF_OFF_UNKNOWN] = "off"};
+        [PTF_OFF_UNKNOWN] = "off",
+        [PTF_OFF_RECORDER] = "recorder"};
+_Static_assert(PTF_OFF_REASONS == 6, "every reason has a word");
 
 static bool is_off(const struct ptf_thread_stack *stack)
 {
