@@ -510,6 +510,18 @@ class Stacks(EveryProgram):
                          list(range(1, 301)))
         self.assertEqual({n for _, n in stacks}, {3})
 
+    def test_very_deep(self):
+        """100,000 frames, of which each returns; folded they would be 50 GB."""
+        path = os.path.join(Recording.directory, "very-deep.data")
+        lib.record(path, lib.program("deep", "static", ["100000"]).command)
+        report = lib.report_json(path)
+        dive = next(f for f in report["functions"] if f["name"] == "dive")
+        self.assertEqual((dive["calls"], dive["partial_calls"], dive["timed_calls"]),
+                         (300000, 0, 300000))
+        # The outermost call of three takes a third of them all, the innermost a few instructions.
+        self.assertAlmostEqual(3 * dive["max_ns"] / dive["total_ns"], 1, 3)
+        self.assertLess(dive["min_ns"], 20)
+
 
 class Accounting(EveryProgram):
     def test_sums(self):
