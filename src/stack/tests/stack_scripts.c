@@ -7,6 +7,11 @@
 
 /* ---- functions ---- */
 
+#define OF_KIND(number, text, its_kind)                                                            \
+	{                                                                                          \
+		.name = text, .raw_name = text, .module = "/bin/a", .address = (number)*0x1000,    \
+		.size = 0x1000, .id = (number), .kind = (its_kind)                                 \
+	}
 #define WITH_ROLE(number, text, its_role)                                                          \
 	{                                                                                          \
 		.name = text, .raw_name = text, .module = "/bin/a", .address = (number)*0x1000,    \
@@ -29,6 +34,8 @@ static struct ptf_function functions[] = {
         WITH_ROLE(12, "setjmp", PTF_ROLE_RETURNS_TWICE),
         WITH_ROLE(13, "resume", PTF_ROLE_UNWINDS_ON),
         FUNCTION(14, "task2"),
+        OF_KIND(15, "target", PTF_FUNCTION_TARGET),
+        OF_KIND(16, "module", PTF_FUNCTION_MODULE),
 };
 
 const struct ptf_function *script_function(const char *name)
@@ -498,6 +505,53 @@ static void write_swap(struct script *s)
 	ret(s, "main+55");
 }
 
+/* Each side calls the switch by a stub of its own. */
+static void write_switch_by_stubs(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "c");
+	jump(s, "switch");
+	ret(s, "task");
+	call(s, "task+15", "b");
+	jump(s, "switch");
+	ret(s, "main+25");
+}
+
+/* b is not traced when it leaves the inner a, too. */
+static void write_returned_untraced(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	call(s, "a+15", "a");
+	call(s, "a+25", "b");
+	off(s, PTF_CAUSE_BRANCH, "b+10");
+	on(s, PTF_CAUSE_NONE, "a+15");
+	ret(s, "main+25");
+}
+
+/* Nothing covers the code of target, so that a place in it does not know its function. */
+static void write_resume_uncovered(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "target");
+	call(s, "target+15", "b");
+	off(s, PTF_CAUSE_SYSCALL, "b+10");
+	on(s, PTF_CAUSE_NONE, "module+40");
+	ret(s, "main+25");
+}
+
+/* A jump through a pointer into a function of which nothing was known. */
+static void write_longjmp_nowhere(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	call(s, "a+15", "b");
+	jump(s, "c+40");
+	s->items[s->n - 1].cause = PTF_CAUSE_INDIRECT;
+	call(s, "c+55", "a");
+	ret(s, "c+55");
+}
+
 /* a enters a task by a return to its entry; the task yields and is resumed from another place. */
 static void write_coroutine(struct script *s)
 {
@@ -887,6 +941,32 @@ const struct script_case script_cases[] = {
                 "main;task2;b;switch c1 j0 p0 t0/0 on:10\n"
                 "main;task2;switch c1 j0 p1 t0/0 on:10\n",
                 "return_as_jump:2 stack_switch:6 stack_swap:1 "},
+        {"stubs of a switch", write_switch_by_stubs,
+                "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+                "main;c c1 j0 p0 t1/10 on:10\n"
+                "main;switch c1 j1 p0 t1/10 on:10\n"
+                "main;task c1 j1 p1 t0/0 on:10\n"
+                "main;task;b c1 j0 p0 t1/10 on:10\n"
+                "main;task;switch c1 j1 p1 t0/0 on:10\n",
+                "tail_jump:2 return_as_jump:1 stack_switch:1 "},
+        {"returns that are not traced", write_returned_untraced,
+                "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+                "main;a c1 j0 p0 t1/50 on:20\n"
+                "main;a;a c1 j0 p0 t1/30 on:10\n"
+                "main;a;a;b c1 j0 p0 t1/20 on:10 kernel:10\n",
+                "resume_elsewhere:1 "},
+        {"resumed in code that nothing covers", write_resume_uncovered,
+                "main c0 j0 p1 t0/0 on:20 kernel:20\n"
+                "main;target c1 j0 p0 t1/40 on:20\n"
+                "main;target;b c1 j0 p0 t1/20 on:10 syscall:10\n",
+                "resume_elsewhere:1 "},
+        {"longjmp to nowhere", write_longjmp_nowhere,
+                "c c0 j0 p1 t0/0 on:20\n"
+                "c;a c1 j0 p0 t1/10 on:10\n"
+                "main c0 j0 p1 t0/0 on:10 kernel:20\n"
+                "main;a c1 j0 p1 t0/0 on:10\n"
+                "main;a;b c1 j0 p1 t0/0 on:10\n",
+                "unmatched_return:1 "},
 };
 
 const size_t script_case_count = sizeof(script_cases) / sizeof(script_cases[0]);
