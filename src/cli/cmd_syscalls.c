@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "cli/commands.h"
-#include "cli/common_options.h"
+#include "cli/watch_options.h"
 #include "output/output_syscalls.h"
 
 enum { OPT_BY_CALLER = 256 };
 
 struct syscalls_options {
 	struct ptf_common_options common;
+	struct ptf_watch_options watch;
 	const char *output;
 	enum ptf_syscall_order order;
 	bool by_caller, json;
@@ -30,6 +31,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &o->common;
+		state->child_inputs[1] = &o->watch;
 		return 0;
 	case 'f':
 		o->json = ptf_option_choice(state, formats, arg, "-f") == 1;
@@ -53,7 +55,7 @@ static const struct argp syscalls_argp = {options, parse_option, NULL,
         "average, "
         "percentiles.\v"
         "Calls that the recording shows in part are in the times, but not in averages.",
-        ptf_common_children, NULL, NULL};
+        ptf_watch_children, NULL, NULL};
 
 static int write_syscalls(const struct ptf_profile *profile, const struct syscalls_options *o)
 {
@@ -76,16 +78,17 @@ static int write_syscalls(const struct ptf_profile *profile, const struct syscal
 int cmd_syscalls(int argc, char **argv)
 {
 	struct syscalls_options o = {0};
-	struct ptf_profile *profile;
+	struct ptf_profile *whole, *part;
+	struct ptf_watch_counts counts;
 	int status;
 
 	argp_err_exit_status = PTF_EXIT_USAGE;
 	argv[0] = "ptflame syscalls";
 	argp_parse(&syscalls_argp, argc, argv, 0, NULL, &o);
-	status = ptf_common_analyse(&o.common, "syscalls", &profile);
+	status = ptf_watch_analyse(&o.watch, &o.common, "syscalls", &whole, &part, &counts);
 	if (status != PTF_EXIT_OK)
 		return status;
-	status = write_syscalls(profile, &o);
-	ptf_profile_destroy(profile);
+	status = write_syscalls(part, &o);
+	ptf_watch_release(whole, part);
 	return status;
 }

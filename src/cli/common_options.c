@@ -12,7 +12,7 @@
 
 /* ---- options ---- */
 
-enum { OPT_TID = 0x1000, OPT_COMM, OPT_TIME, OPT_SYMFS, OPT_ENGINE, OPT_STATS };
+enum { OPT_TID = 0x1000, OPT_COMM, OPT_TIME, OPT_WHOLE_STACKS, OPT_SYMFS, OPT_ENGINE, OPT_STATS };
 
 static const struct argp_option option_list[] = {
         {"input", 'i', "FILE", 0,
@@ -21,6 +21,10 @@ static const struct argp_option option_list[] = {
         {"comm", OPT_COMM, "NAME", 0, "Only threads of this (last) name", 0},
         {"time", OPT_TIME, "A,B", 0,
                 "Only from second A to second B of the recording; either may be left out", 0},
+        {"whole-stacks", OPT_WHOLE_STACKS, NULL, 0,
+                "With --time: decode from the start of the recording, so that frames entered "
+                "before A are known",
+                0},
         {"symfs", OPT_SYMFS, "DIR", 0, "Look for the recorded programs and libraries below DIR", 0},
         {"engine", OPT_ENGINE, "NAME", 0, "Decoder: fast, libipt", 0},
         {"jobs", 'j', "N", 0, "Threads that decode (one for each CPU)", 0},
@@ -88,20 +92,22 @@ uint64_t ptf_option_seconds(struct argp_state *state, const char *text, const ch
 }
 
 /* "A,B", "A," or ",B" */
-static struct ptf_time_slice parse_slice(struct argp_state *state, const char *text)
+static void parse_slice(struct argp_state *state, const char *text, struct ptf_time_slice *slice)
 {
-	struct ptf_time_slice slice = {0, 0};
 	const char *at = text;
-	bool ok = *at == ',' || (read_seconds(at, &at, &slice.from_ns) && *at == ',');
+	bool ok;
+
+	slice->from_ns = slice->to_ns = 0;
+	ok = *at == ',' || (read_seconds(at, &at, &slice->from_ns) && *at == ',');
 
 	if (ok && at[1])
-		ok = read_seconds(at + 1, &at, &slice.to_ns) && !*at && slice.to_ns > slice.from_ns;
+		ok = read_seconds(at + 1, &at, &slice->to_ns) && !*at &&
+		     slice->to_ns > slice->from_ns;
 	if (!ok)
 		argp_error(state,
 		        "--time takes A,B in seconds, A before B, as in 1.25,2 or 1.25, or ,2; not "
 		        "'%s'",
 		        text);
-	return slice;
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -122,7 +128,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		o->analysis.comm = arg;
 		return 0;
 	case OPT_TIME:
-		o->analysis.slice = parse_slice(state, arg);
+		parse_slice(state, arg, &o->analysis.slice);
+		return 0;
+	case OPT_WHOLE_STACKS:
+		o->analysis.slice.whole_stacks = true;
 		return 0;
 	case OPT_SYMFS:
 		o->analysis.symfs = arg;

@@ -20,9 +20,9 @@ struct ptf_common_options {
 };
 
 /*
- * -i, --tid, --comm, --time, --symfs, --engine, -j, --stats. A command's argp has it as its first
- * child, and at ARGP_KEY_INIT sets state->child_inputs[0] to its ptf_common_options (zeroed). It
- * also refuses arguments that are no options.
+ * -i, --tid, --comm, --time, --whole-stacks, --symfs, --engine, -j, --stats. A command's argp has
+ * it as its first child, and at ARGP_KEY_INIT sets state->child_inputs[0] to its
+ * ptf_common_options (zeroed). It also refuses arguments that are no options.
  */
 extern const struct argp ptf_common_argp;
 

@@ -58,7 +58,7 @@ static size_t mark_overlapping(struct ptf_slice_plan *plan, const struct ptf_sli
 	if (to < range.end && segments[to].gap_before)
 		to++;
 	/* One that ends with the time at which the slice begins has items of that time. */
-	while (from + 1 < to && segments[from + 1].start_ns < slice->from_ns)
+	while (from + 1 < to && segments[from + 1].start_ns < slice->decode_from_ns)
 		from++;
 	while (from > range.first && !segments[from].lit)
 		from--;
@@ -119,8 +119,9 @@ static void mark_last_run(struct ptf_slice_plan *plan, const struct ptf_recordin
 {
 	const struct ptf_aux_segment *segments = recording->streams.segments.v;
 	const struct run *last = &runs[n - 1];
-	uint64_t end_ns =
-	        last->to_ns < recording->slice.from_ns ? last->to_ns : recording->slice.from_ns;
+	uint64_t end_ns = last->to_ns < recording->slice.decode_from_ns
+	                          ? last->to_ns
+	                          : recording->slice.decode_from_ns;
 	size_t at = segment_at(segments, range, end_ns);
 
 	for (;;) {
@@ -167,7 +168,7 @@ static int plan_runs(struct ptf_slice_plan *plan, const struct ptf_recording *re
 	for (size_t s = 0; s < streams->streams.n && rc == 0; s++) {
 		if (streams->streams.v[s].cpu >= 0 &&
 		        !collect_runs(&runs, recording->timelines, streams->streams.v[s].cpu,
-		                recording->slice.from_ns))
+		                recording->slice.decode_from_ns))
 			rc = -PTF_ENOMEM;
 	}
 	if (runs.n)
@@ -198,7 +199,7 @@ int ptf_slice_plan_init(struct ptf_slice_plan *plan, const struct ptf_recording 
 		by_stream[streams->segments.v[i].stream] = range;
 		i = range.end;
 	}
-	if (rc == 0 && recording->slice.from_ns)
+	if (rc == 0 && recording->slice.decode_from_ns)
 		rc = plan_runs(plan, recording, by_stream);
 	free(by_stream);
 	return rc;

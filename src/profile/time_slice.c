@@ -6,7 +6,7 @@ int ptf_time_slice_clip(const struct ptf_time_slice *slice, bool timed, uint64_t
 {
 	uint64_t length = *end_ns - *start_ns;
 
-	*bounds = (struct ptf_slice_bounds){0, UINT64_MAX};
+	*bounds = (struct ptf_slice_bounds){.to_ns = UINT64_MAX};
 	if (!ptf_time_slice_cuts(slice))
 		return 0;
 	if (!timed)
@@ -19,6 +19,8 @@ int ptf_time_slice_clip(const struct ptf_time_slice *slice, bool timed, uint64_t
 		        1e-9 * (double)length);
 	if (slice->from_ns)
 		bounds->from_ns = *start_ns + slice->from_ns;
+	if (!slice->whole_stacks)
+		bounds->decode_from_ns = bounds->from_ns;
 	if (slice->to_ns && slice->to_ns < length)
 		bounds->to_ns = *start_ns + slice->to_ns;
 	if (slice->instant)

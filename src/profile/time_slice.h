@@ -17,15 +17,17 @@
 #include "pt/flow_item.h"
 
 struct ptf_time_slice {
-	uint64_t from_ns; /* from the window's start */
-	uint64_t to_ns;   /* from the window's start, > from_ns; 0: up to the window's end */
-	bool instant;     /* wanted is where threads are at to_ns - 1: the window is not clipped */
+	uint64_t from_ns;  /* from the window's start */
+	uint64_t to_ns;    /* from the window's start, > from_ns; 0: up to the window's end */
+	bool whole_stacks; /* decode from the start, so that frames from before from_ns are known */
+	bool instant;      /* wanted is where threads are at to_ns - 1: the window is not clipped */
 };
 
 /* The slice in the clock of a recording. */
 struct ptf_slice_bounds {
 	uint64_t from_ns, to_ns; /* what has a time in [from_ns, to_ns) counts; 0 and UINT64_MAX at
 	                            the window's ends, since a trace may reach beyond them */
+	uint64_t decode_from_ns; /* what is in front of that need not be decoded */
 };
 
 /* The instant at_ns after the window's start. */

@@ -38,6 +38,11 @@ def sums(reports):
     return found
 
 
+def stacks(data, *options):
+    return collections.Counter(
+        {";".join(frames): value for frames, value in lib.report_folded(data, *options)})
+
+
 class Slices(lib.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -67,6 +72,25 @@ class Slices(lib.TestCase):
             with self.subTest(program=name):
                 lib.record(data, lib.program(name, "static").command, clock=clock)
                 self.check(data)
+
+    def test_whole_stacks_add_up(self):
+        """Decoded from the start, every slice has its time on the very stacks of the whole; without
+        that, on the innermost part of them. (Cut behind the middle, where all threads have run.)"""
+        data = self.file("data")
+        for name, clock in (("sort", "insn"), ("plan", "real")):
+            with self.subTest(program=name):
+                lib.record(data, lib.program(name, "static").command, clock=clock)
+                expected, found, short = stacks(data), stacks(data), stacks(data)
+                window = lib.report_json(data)["window"]
+                length = window["end_ns"] - window["start_ns"]
+                edges = [lib.seconds(i * length // 16) for i in range(8, 16)]
+                for counter, how in ((found, ("--whole-stacks",)), (short, ())):
+                    counter.clear()
+                    for a, b in zip(["", *edges], [*edges, ""]):
+                        counter.update(stacks(data, "--time", f"{a},{b}", *how))
+                self.assertEqual(found, expected)
+                self.assertNotEqual(short, expected)
+                self.assertEqual(sum(short.values()), sum(expected.values()))
 
     def test_add_up_for_one_thread(self):
         data = self.file("data")

@@ -162,6 +162,17 @@ class Syscalls(lib.TestCase):
                 by_thread[row["name"]] += row["calls"]
         self.assertEqual(+by_thread, +calls)
 
+    def test_under_a_function(self):
+        data, truth, _ = self.record()
+        rows = {row["name"]: row["calls"]
+                for row in syscalls(data, "--under", "give")["syscalls"] if row["calls"]}
+        self.assertEqual(rows, {"write": truth.calls["write"] - 1})
+        report = syscalls(data, "--under", "sleep_often")
+        self.assertEqual([row["calls"] for row in report["syscalls"]
+                          if row["name"] == "clock_nanosleep"], [5])
+        self.assertEqual(report["sum"]["wall_ns"],
+                         sum(v for _, v in lib.report_folded(data, "--under", "sleep_often")))
+
     def test_a_call_that_is_cut(self):
         """In the middle of a sleep: partial on both sides, its time is in both."""
         data, *_ = self.record("plan", ["1", "80", "1", "1"])

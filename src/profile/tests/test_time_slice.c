@@ -27,6 +27,14 @@ static void bounds_of_a_slice(void **state)
 	assert_int_equal(end, 1300);
 	assert_int_equal(bounds.from_ns, 1100);
 	assert_int_equal(bounds.to_ns, 1300);
+	assert_int_equal(bounds.decode_from_ns, 1100);
+	start = 1000;
+	assert_int_equal(
+	        ptf_time_slice_clip(&(struct ptf_time_slice){100, 300, .whole_stacks = true}, true,
+	                &start, &end, &bounds, NULL),
+	        0);
+	assert_int_equal(bounds.from_ns, 1100);
+	assert_int_equal(bounds.decode_from_ns, 0);
 }
 
 /* What the trace holds outside of the window counts at its ends, in a slice as in the whole. */
@@ -158,7 +166,7 @@ static struct ptf_recording make_recording(uint64_t from_ns, uint64_t to_ns)
 {
 	struct ptf_recording r = {.timelines = ptf_timelines_create(), .timed = true};
 
-	r.slice = (struct ptf_slice_bounds){from_ns, to_ns};
+	r.slice = (struct ptf_slice_bounds){from_ns, to_ns, from_ns};
 	for (int32_t cpu = 0; cpu < STREAMS; cpu++) {
 		struct ptf_aux_stream stream = {.tid = -1, .cpu = cpu};
 
