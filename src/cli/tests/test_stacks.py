@@ -9,7 +9,7 @@ import re
 
 import ptf_testlib as lib
 
-OFF = ("[blocked]", "[preempted]", "[yielded]", "[runqueue]", "[off]")
+OFF = ("[blocked]", "[preempted]", "[yielded]", "[runqueue]", "[off]", "[recorder]")
 
 
 def perf_chains(data):

@@ -3,6 +3,13 @@
 """The real clock: a program that spends its time by a plan, and says how long each part took,
 against the report; on and off the CPU."""
 
+import glob
+import os
+import re
+import signal
+import subprocess
+import time
+
 import ptf_testlib as lib
 
 
@@ -65,6 +72,30 @@ class Plan(lib.TestCase):
         data, truth = self.record("static")
         blocked = time_under(lib.report_folded(data), "plan_busy", ("[blocked]", "[off]"))
         self.assertLess(blocked, truth.times["plan_busy"] * 0.02)
+
+    def test_a_recorder_that_stands_still(self):
+        """The program fills its buffer and waits: that is not its own doing, and is told."""
+        data = self.file("stopped.data")
+        program = lib.program("plan", "static", ["1500", "1", "1", "1"])
+        with lib.background([lib.PTFLAME, "record", "--backend", "sim", "-o", data, "--",
+                             *program.command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                            text=True) as process:
+            # It writes beside the file until it is done.
+            lib.wait_until(lambda: sum(os.path.getsize(name) for name in glob.glob(data + ".tmp.*"))
+                           > 2 << 20, what="trace data")
+            os.kill(process.pid, signal.SIGSTOP)
+            time.sleep(0.5)
+            os.kill(process.pid, signal.SIGCONT)
+            _, err = process.communicate(timeout=60)
+        waited = re.search(r"waited (\d+\.\d+) s for the recorder", err)
+        self.assertTrue(waited, err)
+        if not lib.report_json(data)["window"]["switches"]:
+            self.skipTest("no context switches in the recording (perf_event_open not allowed)")
+        stacks = lib.report_folded(data)
+        recorder = time_under(stacks, "plan_busy", ("[recorder]",))
+        self.assertGreater(recorder, 0.2e9)
+        self.assertLessEqual(recorder, float(waited.group(1)) * 1e9 + 10e6)
+        self.assertLess(time_under(stacks, "plan_busy", ("[blocked]", "[off]")), 0.05e9)
 
     def test_threads_wait_for_each_other(self):
         """handover: each thread's wall-clock time is there, on and off the CPU."""
