@@ -233,6 +233,41 @@ class Native(lib.TestCase):
         self.assertEqual(collections.Counter(main).most_common(1)[0][1], depth - 1)
 
 
+class Strange(lib.TestCase):
+    """Samples that say anything: never more than wrong frames."""
+
+    INSERT = os.path.join(lib.BUILD_ROOT, "src/perfdata/insert_samples")
+
+    def test_samples_of_all_kinds(self):
+        lib.need_simulator()
+        data = self.file("data")
+        lib.record(data, lib.program("recursion", "dynamic").command)
+        before = lib.report_json(data)
+        tid = before["threads"][0]["tid"]
+        start, end = before["window"]["start_ns"], before["window"]["end_ns"]
+        middle = (start + end) // 2
+        chains = ("0", "1,0,1", "ffffffffffffffff,fffffffffffffe00", "7fffffffffff,0,0,0",
+                  "fffffffffffff000,fffffffffffff001", ",".join(["401000"] * 60))
+        samples = [f"{tid}:{thread}:{when}:{chain}" for thread in (tid, 77) for chain in chains
+                   for when in (1, start - 1, start, middle, middle + 1, end, end + 9, 1 << 63)]
+        for number in range(0, len(samples), 48):
+            some = sorted(samples[number:number + 48], key=lambda s: int(s.split(":")[2]))
+            lib.run([self.INSERT, data, *some])
+        after = lib.report_json(data)
+        for report in (before, after):
+            for thread in report["threads"]:
+                parts = (thread[f"{part}_ns"] for part in ("on", "kernel", "off", "lost"))
+                self.assertEqual(thread["wall_ns"], sum(parts))
+        # What was executed is not changed by what somebody says of the stack.
+        self.assertEqual({k: v for k, v in before["decode"].items() if k != "seconds"},
+                         {k: v for k, v in after["decode"].items() if k != "seconds"})
+        calls = [{f["name"]: f["calls"] for f in report["functions"] if f["calls"]}
+                 for report in (before, after)]
+        self.assertEqual(calls[0]["fib"], calls[1]["fib"])
+        jobs = [lib.run([lib.PTFLAME, "report", "-i", data, "-j", j]).stdout for j in "14"]
+        self.assertEqual(*jobs)
+
+
 class IdleServer(lib.TestCase):
     """Every thread of an idle Redis server is complete from its first function on."""
 
