@@ -75,8 +75,8 @@ static int apply_mark(struct ptf_stitch *stitch, size_t index)
 		stitch->stack.execs = true;
 		return 0;
 	}
-	if (mark->forks)
-		return ptf_known_stack_copy(known, &stitch->stack);
+	if (mark->forks) /* unless the child has asked for it already */
+		return known->known ? 0 : ptf_known_stack_copy(known, &stitch->stack);
 	if (!known->known && known->parent)
 		rc = ptf_known_stack_copy(known, known->parent);
 	if (rc < 0 || !known->frames.n)

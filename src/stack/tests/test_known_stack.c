@@ -402,11 +402,11 @@ static void test_fork_of_a_silent_parent(void **state)
 	        &parent, item(PTF_FLOW_SYNC, "main", 0x10, 1000), call("main", 0x25, "a", 1010));
 	ADD_FRAGMENT(
 	        &child, item(PTF_FLOW_SYNC, NULL, 0, 1025), item(PTF_FLOW_ON, "a", 0x32, 1030));
+	finish_as(&parent, "main c0 j0 p1 t0/0 on:10\n"
+	                   "main;a c1 j0 p1 t0/0 on:90\n");
 	finish_as(&child, "main c0 j0 p1 t0/0\n"
 	                  "main;a c0 j0 p1 t0/0 on:70 syscall:30\n"
 	                  "fork:1 ");
-	finish_as(&parent, "main c0 j0 p1 t0/0 on:10\n"
-	                   "main;a c1 j0 p1 t0/0 on:90\n");
 }
 
 /* execve: the old stack ends in its system call, the new program's begins at its entry; wherever
