@@ -12,7 +12,16 @@
 
 /* ---- options ---- */
 
-enum { OPT_TID = 0x1000, OPT_COMM, OPT_TIME, OPT_WHOLE_STACKS, OPT_SYMFS, OPT_ENGINE, OPT_STATS };
+enum {
+	OPT_TID = 0x1000,
+	OPT_COMM,
+	OPT_TIME,
+	OPT_WHOLE_STACKS,
+	OPT_SYMFS,
+	OPT_VMLINUX,
+	OPT_ENGINE,
+	OPT_STATS
+};
 
 static const struct argp_option option_list[] = {
         {"input", 'i', "FILE", 0,
@@ -26,6 +35,10 @@ static const struct argp_option option_list[] = {
                 "before A are known",
                 0},
         {"symfs", OPT_SYMFS, "DIR", 0, "Look for the recorded programs and libraries below DIR", 0},
+        {"vmlinux", OPT_VMLINUX, "FILE", 0,
+                "The kernel that was recorded; else the recording's kcore, or a vmlinux of its "
+                "build where distributions have them",
+                0},
         {"engine", OPT_ENGINE, "NAME", 0, "Decoder: fast, libipt", 0},
         {"jobs", 'j', "N", 0, "Threads that decode (one for each CPU)", 0},
         {"stats", OPT_STATS, NULL, 0, "Print counts of records, losses and stack rules on stderr",
@@ -135,6 +148,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_SYMFS:
 		o->analysis.symfs = arg;
+		return 0;
+	case OPT_VMLINUX:
+		o->analysis.vmlinux = arg;
 		return 0;
 	case OPT_ENGINE:
 		o->analysis.engine = arg;

@@ -414,12 +414,13 @@ static int analyse_recording(struct ptf_profile *profile,
 	const char *name = options->engine ? options->engine : DEFAULT_ENGINE;
 	const struct ptf_flow_engine_ops *ops = ptf_flow_engine_find(name);
 	struct analysis a = {.options = options, .profile = profile};
+	struct ptf_code_places places = {options->symfs, options->vmlinux};
 	int rc;
 
 	if (!ops)
 		return ptf_error_set(err, PTF_EINVAL, "unknown engine '%s'", name);
-	rc = ptf_recording_init(&a.recording, options->input, options->symfs, &options->slice,
-	        profile->functions, err);
+	rc = ptf_recording_init(
+	        &a.recording, options->input, &places, &options->slice, profile->functions, err);
 	if (rc < 0)
 		return rc;
 	rc = analyse(&a, ops, err);

@@ -15,6 +15,7 @@
 struct ptf_analysis_options {
 	const char *input;           /* perf.data (file, directory, "-") or text of perf script */
 	const char *symfs;           /* prefix of file names, or NULL */
+	const char *vmlinux;         /* the kernel's image, or NULL: where it usually is */
 	const char *engine;          /* NULL: the default */
 	unsigned threads;            /* 0: one for each CPU */
 	int32_t tid;                 /* only this thread, 0: all */

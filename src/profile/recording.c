@@ -415,9 +415,10 @@ static void set_jit_clock(struct ptf_recording *recording, const struct ptf_perf
 	ptf_code_images_set_jit_clock(recording->images, &clock);
 }
 
-static void set_kernel(struct ptf_recording *recording, const struct ptf_perf_info *info)
+static void set_kernel(
+        struct ptf_recording *recording, const struct ptf_perf_info *info, const char *vmlinux)
 {
-	struct ptf_kernel_options kernel = {.release = info->os_release};
+	struct ptf_kernel_options kernel = {.release = info->os_release, .vmlinux = vmlinux};
 
 	for (size_t i = 0; i < info->n_attrs; i++)
 		kernel.traced |= info->attrs[i].type == recording->pt.pmu_type &&
@@ -481,7 +482,8 @@ static bool release_before(const char *release, int major, int minor)
 }
 
 static int prepare(struct ptf_recording *recording, const char *path,
-        const struct ptf_time_slice *slice, struct aux_breaks *breaks, struct ptf_error *err)
+        const struct ptf_code_places *places, const struct ptf_time_slice *slice,
+        struct aux_breaks *breaks, struct ptf_error *err)
 {
 	const struct ptf_perf_info *info = ptf_perf_reader_info(recording->reader);
 	size_t n_chunks;
@@ -516,7 +518,7 @@ static int prepare(struct ptf_recording *recording, const char *path,
 		rc = ptf_timelines_freeze(
 		        recording->timelines, recording->start_ns, recording->end_ns, err);
 	set_jit_clock(recording, info);
-	set_kernel(recording, info);
+	set_kernel(recording, info, places->vmlinux);
 	if (rc == 0)
 		rc = ptf_code_images_freeze(recording->images, err);
 	if (rc == 0 && recording->timed)
@@ -528,11 +530,11 @@ static int prepare(struct ptf_recording *recording, const char *path,
 	return rc;
 }
 
-int ptf_recording_init(struct ptf_recording *recording, const char *path, const char *symfs,
-        const struct ptf_time_slice *slice, struct ptf_function_table *functions,
-        struct ptf_error *err)
+int ptf_recording_init(struct ptf_recording *recording, const char *path,
+        const struct ptf_code_places *places, const struct ptf_time_slice *slice,
+        struct ptf_function_table *functions, struct ptf_error *err)
 {
-	struct ptf_code_images_options options = {.symfs = symfs};
+	struct ptf_code_images_options options = {.symfs = places->symfs};
 	struct aux_breaks breaks = {0};
 	int rc;
 
@@ -545,7 +547,7 @@ int ptf_recording_init(struct ptf_recording *recording, const char *path, const 
 	else
 		rc = ptf_perf_reader_create(&recording->reader, path, err);
 	if (rc == 0)
-		rc = prepare(recording, path, slice, &breaks, err);
+		rc = prepare(recording, path, places, slice, &breaks, err);
 	ptf_vec_release(&breaks);
 	if (rc < 0)
 		ptf_recording_release(recording);

@@ -46,10 +46,16 @@ struct ptf_recording {
 	struct ptf_slice_bounds slice; /* what of the trace counts; the window is clipped */
 };
 
+/* Where code is looked for; strings are borrowed until the recording is released. */
+struct ptf_code_places {
+	const char *symfs;   /* prefix of file names, or NULL */
+	const char *vmlinux; /* the kernel's image, or NULL: where it usually is */
+};
+
 /* functions: borrowed, must outlive the recording. Errors as ptf_analysis_run. */
-int ptf_recording_init(struct ptf_recording *recording, const char *path, const char *symfs,
-        const struct ptf_time_slice *slice, struct ptf_function_table *functions,
-        struct ptf_error *err);
+int ptf_recording_init(struct ptf_recording *recording, const char *path,
+        const struct ptf_code_places *places, const struct ptf_time_slice *slice,
+        struct ptf_function_table *functions, struct ptf_error *err);
 void ptf_recording_release(struct ptf_recording *recording);
 
 #endif

@@ -215,6 +215,27 @@ class Files(KernelCase):
         self.assertTrue(any(stack[:2] == ("beta", "[kernel.kallsyms]_[k]")
                             for stack in stacks[TWO]), stacks[TWO])
 
+    def test_vmlinux(self):
+        """Without a kcore: the file's own symbols, and code where the record says that it ran. It
+        has no modules."""
+        for moved in (0, 0x1e000000):
+            self.kernel = tracelib.Kernel(moved)
+            path = self.write(self.scene(), f"moved-{moved:x}.data")
+            shutil.rmtree(os.path.join(path, "kcore_dir"))
+            for engine in lib.engines():
+                result = lib.run([lib.PTFLAME, "report", "-i", path, "-f", "json", "--engine",
+                                  engine, "--vmlinux", self.kernel.path])
+                report = lib.json.loads(result.stdout)
+                self.assertEqual(lib.identity_errors(report), [])
+                calls = {f["name"]: f["calls"] for f in report["functions"]}
+                self.assertEqual(calls["sys_nanosleep"], 1)  # read's module comes before the other
+                self.assertEqual(calls["__switch_to"], 1)
+                self.assertEqual(calls["sys_read"], 1)
+                self.assertIn("alpha", calls)
+                self.assertRegex(result.stderr, r"\[ptmod\].*kernel code is not available")
+        result = lib.run([lib.PTFLAME, "report", "-i", path, "--vmlinux", self.user.path])
+        self.assertIn("no kernel image that can be used", result.stderr)
+
     def test_damaged_kcore(self):
         path = self.write(self.scene())
         kcore = os.path.join(path, "kcore_dir", "kcore")

@@ -35,11 +35,11 @@ int main(int argc, char **argv)
 	struct ptf_error err;
 	const char *report;
 	size_t bad = 0;
+	struct ptf_code_places places = {.symfs = argc > 2 ? argv[2] : NULL};
 
 	if (argc < 2 || !functions)
 		return 2;
-	if (ptf_recording_init(
-	            &recording, argv[1], argc > 2 ? argv[2] : NULL, &whole, functions, &err) < 0) {
+	if (ptf_recording_init(&recording, argv[1], &places, &whole, functions, &err) < 0) {
 		printf("%s\n", err.msg);
 		return 1;
 	}
