@@ -7,6 +7,7 @@ are skipped."""
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,35 @@ def is_ours(record):
     return "PERF_RECORD_SAMPLE" in record[1] and ": 4242/" in record[1]
 
 
+def check_header(path):
+    """What perf does not miss: the index of trace data, and the events told a second time."""
+    with open(path, "rb") as file:
+        data = file.read()
+    attr_size, attrs, attrs_size, at, size = struct.unpack_from("<QQQQQ", data, 16)
+    features = int.from_bytes(data[72:104], "little")
+    table, entries = at + size, {}
+    for bit in range(256):
+        if features >> bit & 1:
+            entries[bit] = struct.unpack_from("<QQ", data, table)
+            table += 16
+    if 18 in entries:  # AUXTRACE: number, then offset and size of each record
+        offset, _ = entries[18]
+        count = struct.unpack_from("<Q", data, offset)[0]
+        assert count, path
+        for i in range(count):
+            record, length = struct.unpack_from("<QQ", data, offset + 8 + 16 * i)
+            assert struct.unpack_from("<IHH", data, record) == (71, 0, length), (path, i)
+    offset, _ = entries[12]  # EVENT_DESC
+    count, each = struct.unpack_from("<II", data, offset)
+    assert count == attrs_size // attr_size and each == attr_size - 16
+    offset += 8
+    for i in range(count):
+        event = data[attrs + i * attr_size:attrs + i * attr_size + each]
+        assert data[offset:offset + each] == event, (path, i)
+        ids, name = struct.unpack_from("<II", data, offset + each)
+        offset += each + 8 + name + 8 * ids
+
+
 def check(path, directory):
     copy = os.path.join(directory, "copy.data")
     shutil.copy(path, copy)
@@ -48,6 +78,7 @@ def check(path, directory):
                  times[len(times) // 3] + 1, times[-1], times[-1] + 7])
     samples = [f"4242:{7000 + i}:{time}:401000,40{i}123,403000" for i, time in enumerate(at)]
     subprocess.run([INSERT, copy, *samples], check=True)
+    check_header(copy)
     after, new_warnings = records(copy)
     ours = [record for record in after if is_ours(record)]
     assert [time for time, _ in ours] == at, (path, ours, at)
