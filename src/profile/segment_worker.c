@@ -74,9 +74,11 @@ static int begin_fragment(struct ptf_segment_worker *worker, const struct ptf_fl
 static int add_item(
         struct ptf_segment_worker *worker, const struct ptf_flow_item *item, uint64_t now_ns)
 {
-	bool muted = now_ns < worker->recording->slice.from_ns;
+	const struct ptf_slice_bounds *slice = &worker->recording->slice;
+	bool muted = now_ns < slice->from_ns;
 
-	if (!muted)
+	/* Of a whole recording the engine's own counts are taken. */
+	if (!muted && (slice->from_ns || slice->to_ns != UINT64_MAX))
 		ptf_slice_counts_item(&worker->slice, item);
 	if (!worker->builder.fragment)
 		return 0;

@@ -121,7 +121,7 @@ static int take_tnt(struct ptf_flow_engine *e, const struct ptf_packet *packet)
 	e->fresh = true;
 	e->tnt = packet->payload;
 	e->tnt_n = packet->tnt_count;
-	return ptf_fast_take_tnt(e);
+	return ptf_fast_run_tnt(e);
 }
 
 /* A MODE.Exec takes effect with the TIP behind it. */
@@ -613,8 +613,9 @@ static int step(struct ptf_flow_engine *e)
 }
 
 enum {
-	ROOM = 16,        /* more bytes than a common packet has */
-	ENOUGH_ITEMS = 64 /* that are ready, before the reader gets them */
+	ROOM = 16,         /* more bytes than a common packet has */
+	ENOUGH_ITEMS = 64, /* that are ready, before the reader gets them */
+	MAX_RUN_BITS = 24, /* of TNT-8 packets that are one run: more bits are rarely seen again */
 };
 
 /* A CYC of up to 8 bytes; returns its size, 0: it is longer. */
@@ -630,6 +631,29 @@ static inline unsigned scan_cyc(const uint8_t *at, uint64_t *cycles)
 		shift += 7;
 	} while (at[size++] & 1 && size < 8);
 	return at[size - 1] & 1 ? 0 : size;
+}
+
+static inline bool is_tnt8(unsigned byte)
+{
+	return !(byte & 1) && byte > 2;
+}
+
+/* A TNT-8, and those behind it as far as they are one run. */
+static inline struct ptf_tnt_run scan_tnt(const struct ptf_flow_engine *e, const uint8_t *at)
+{
+	unsigned n = ptf_fast_tnt8_bits(at[0]);
+	struct ptf_tnt_run tnt = {.bits = (at[0] >> 1) & ((1u << n) - 1), .n = n, .size = 1};
+
+	if (e->t.packet.cyc_before || e->t.packet.loose_ns != PTF_NO_TIME)
+		return tnt;
+	while (tnt.n <= MAX_RUN_BITS - 6 && tnt.size < ROOM && is_tnt8(at[tnt.size])) {
+		unsigned byte = at[tnt.size++];
+
+		n = ptf_fast_tnt8_bits(byte);
+		tnt.bits = tnt.bits << n | ((byte >> 1) & ((1u << n) - 1));
+		tnt.n += n;
+	}
+	return tnt;
 }
 
 /* The IP of a TIP of the sizes 2, 4 and 6 bytes; returns the packet's size, 0: another. */
@@ -664,7 +688,7 @@ static bool is_plain(const struct ptf_flow_engine *e)
 static inline int scan_common(struct ptf_flow_engine *e)
 {
 	const uint8_t *at = e->bytes + e->pos;
-	unsigned byte = at[0], size, bits;
+	unsigned byte = at[0], size;
 	uint64_t cycles;
 
 	e->packet_at = e->pos;
@@ -675,13 +699,10 @@ static inline int scan_common(struct ptf_flow_engine *e)
 		e->pos += size;
 		return (int)size;
 	}
-	if (!(byte & 1) && byte > 2) {
-		bits = 30 - (unsigned)__builtin_clz(byte);
-		e->pos++;
-		e->fresh = true;
-		e->tnt = (byte >> 1) & ((1u << bits) - 1);
-		e->tnt_n = bits;
-		return ptf_fast_take_tnt(e) < 0 ? -PTF_ENOMEM : 1;
+	if (is_tnt8(byte)) {
+		struct ptf_tnt_run tnt = scan_tnt(e, at);
+
+		return ptf_fast_take_tnt(e, &tnt) < 0 ? -PTF_ENOMEM : 1;
 	}
 	if ((byte & 0x1f) == 0x0d) {
 		size = scan_tip(at, &e->last_ip);

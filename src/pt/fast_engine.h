@@ -78,9 +78,25 @@ int ptf_fast_stop_at_branch(struct ptf_flow_engine *e);
 /* Gives the segment up: reopens, tells, ends. */
 int ptf_fast_give_up(struct ptf_flow_engine *e, int code, uint64_t ip, uint64_t offset);
 
-/* Runs through the branches that e->tnt decides, as far as they go without a TIP. The packet is
- * fresh when it is taken, the run may be known; what is left of it behind a TIP runs. */
-int ptf_fast_take_tnt(struct ptf_flow_engine *e);
+/* A TNT-8 packet, or several without anything between them: they are one run, for nothing tells
+ * their times. */
+struct ptf_tnt_run {
+	uint64_t bits;
+	unsigned n;    /* bits, 1..47 */
+	unsigned size; /* bytes, each a packet */
+};
+
+/* Branches of a TNT-8 packet. */
+static inline unsigned ptf_fast_tnt8_bits(unsigned byte)
+{
+	return 30 - (unsigned)__builtin_clz(byte);
+}
+
+/* Runs through the branches that the packets at e->pos decide, and moves e->pos over those that
+ * were taken: all, unless one of them is not used up before a TIP comes. */
+int ptf_fast_take_tnt(struct ptf_flow_engine *e, const struct ptf_tnt_run *tnt);
+
+/* Runs through the branches that e->tnt decides, as far as they go without a TIP. */
 int ptf_fast_run_tnt(struct ptf_flow_engine *e);
 
 /* Runs to the next indirect branch, which went to ip (PTF_NO_IP: the packet does not say). */

@@ -499,25 +499,45 @@ static int keep(struct ptf_flow_engine *e, int rc, bool ended)
 	return ptf_run_memo_keep(&e->memo, &run) ? rc : -PTF_ENOMEM;
 }
 
-int ptf_fast_take_tnt(struct ptf_flow_engine *e)
+/* One packet after the other, from e->pos on. */
+static int run_packets(struct ptf_flow_engine *e, const struct ptf_tnt_run *tnt)
 {
-	uint64_t key = ptf_run_tnt_key(e->tnt, e->tnt_n);
+	uint64_t end = e->pos + tnt->size;
+	unsigned left = tnt->n;
+	int rc = 0;
+
+	while (e->pos < end && rc == 0 && !e->t.done && !e->tnt_n) {
+		unsigned n = tnt->size > 1 ? ptf_fast_tnt8_bits(e->bytes[e->pos]) : tnt->n;
+
+		e->packet_at = e->pos++;
+		e->fresh = true;
+		left -= n;
+		e->tnt = tnt->bits >> left & ((1ull << n) - 1);
+		e->tnt_n = n;
+		rc = ptf_fast_run_tnt(e);
+	}
+	return rc;
+}
+
+int ptf_fast_take_tnt(struct ptf_flow_engine *e, const struct ptf_tnt_run *tnt)
+{
+	uint64_t key = ptf_run_tnt_key(tnt->bits, tnt->n), end = e->pos + tnt->size;
 	const struct ptf_run *run;
 	int rc;
 
-	if (!can_memo(e) || !e->tnt_n)
-		return ptf_fast_run_tnt(e);
+	if (!can_memo(e))
+		return run_packets(e, tnt);
 	run = ptf_run_memo_find(&e->memo, e->at, key);
 	if (run && stack_fits(&e->stack, run)) {
-		e->tnt_n = 0;
+		e->pos = end;
 		e->prev_by_tip = false;
 		rc = use_run(e, run);
 		e->t.last_branch = e->t.timer.position;
 		return rc < 0 ? rc : tell_last(e, run);
 	}
 	record(e, key);
-	rc = ptf_fast_run_tnt(e);
-	return keep(e, rc, e->tnt_n == 0);
+	rc = run_packets(e, tnt);
+	return keep(e, rc, e->pos == end && e->tnt_n == 0);
 }
 
 int ptf_fast_take_tip(struct ptf_flow_engine *e, uint64_t ip)
