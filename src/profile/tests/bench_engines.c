@@ -136,6 +136,7 @@ int main(int argc, char **argv)
 {
 	struct ptf_function_table *functions = ptf_function_table_create();
 	const struct ptf_time_slice whole = {0};
+	struct ptf_code_places places = {.symfs = argc > 4 ? argv[4] : NULL};
 	const struct ptf_flow_engine_ops *ops;
 	struct ptf_recording recording;
 	struct ptf_error err;
@@ -148,8 +149,7 @@ int main(int argc, char **argv)
 	ops = ptf_flow_engine_find(argv[1]);
 	loops = strtol(argv[2], NULL, 10);
 	if (!functions || (!ops && strcmp(argv[1], "blocks") != 0) ||
-	        ptf_recording_init(&recording, argv[3], argc > 4 ? argv[4] : NULL, &whole,
-	                functions, &err) < 0)
+	        ptf_recording_init(&recording, argv[3], &places, &whole, functions, &err) < 0)
 		return 1;
 	ptf_vec_foreach (segment, &recording.streams.segments)
 		bytes += segment->next_psb;
