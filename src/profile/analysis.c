@@ -394,6 +394,7 @@ static int analyse(struct analysis *a, const struct ptf_flow_engine_ops *ops, st
 		rc = ptf_thread_set_init(&a->threads, a->recording.timelines,
 		        &a->recording.known_stacks, a->recording.timed, &a->recording.slice, err);
 	a->threads.plan = &a->plan;
+	a->threads.filtered = a->recording.filtered;
 	if (a->options->slice.instant)
 		a->threads.at_ns = a->recording.start_ns + a->options->slice.to_ns - 1;
 	if (rc == 0)

@@ -99,6 +99,8 @@ static int begin_life(struct ptf_thread_set *set, size_t index)
 		return 0;
 	set->used[index] = true;
 	rc = ptf_stitch_init(&set->stitches[index], set->timed ? &lives[index] : NULL, &set->rules);
+	if (set->filtered)
+		set->stitches[index].stack.place = PTF_PLACE_FILTERED;
 	set->stitches[index].from_ns = set->slice.from_ns;
 	set->stitches[index].to_ns = set->slice.to_ns;
 	if (set->plan)

@@ -24,10 +24,11 @@ struct ptf_thread_set {
 	bool *used;                  /* owned: the stitch was initialised */
 	size_t n;
 	bool timed;
+	bool filtered; /* where nothing is traced, code runs that an address filter leaves out */
 	struct ptf_stack_rule_counts rules;
 };
 
-/* Borrowed: timelines, known. Set plan and at_ns then, if need be. */
+/* Borrowed: timelines, known. Set plan, at_ns and filtered then, if need be. */
 int ptf_thread_set_init(struct ptf_thread_set *set, const struct ptf_timelines *timelines,
         struct ptf_known_stacks *known, bool timed, const struct ptf_slice_bounds *slice,
         struct ptf_error *err);

@@ -430,7 +430,7 @@ static int apply_on(struct ptf_shadow_stack *stack, const struct ptf_flow_item *
 		return ptf_shadow_stack_leave(stack, index, item->time_ns, true);
 	}
 	/* Called by code that is not traced. */
-	if (!item->mid_entry && place == PTF_PLACE_FILTERED)
+	if (!item->mid_entry && place == PTF_PLACE_FILTERED && resume.first <= resume.last)
 		return ptf_shadow_stack_enter(
 		        stack, item->to_function, PTF_NO_RANGE, item->time_ns, true);
 	if (!item->mid_entry && resume.first <= resume.last) {

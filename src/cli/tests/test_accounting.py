@@ -418,6 +418,15 @@ class Filtered(Accounting):
         self.assertEqual(stacks[(ONE, "[unknown]", "[filtered]", "[blocked]")], 5000)
         self.assertFalse([k for k in stacks if KERNEL in k and k[0] == ONE])
 
+    def test_before_the_first_code(self):
+        recording = self.recording(filter="filter 0x1000/0x1000@/stages")
+        recording.goes(15_000, PID, ONE)
+        stream = recording.stream(tid=ONE).psb(10_000)
+        stream.on(self.code.leaf, 10_300).off_to(self.code.outside + 5, 10_400)
+        threads, stacks = self.report(recording)
+        self.assert_times(threads[ONE][0], on=5000, kernel=0, off=5000)
+        self.assertEqual(stacks[(ONE, "leaf", "[filtered]")], 300)
+
     def test_calls(self):
         recording = self.recording(filter="filter 0x1000/0x1000@/stages")
         self.flow(recording)
