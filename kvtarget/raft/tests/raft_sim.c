@@ -99,9 +99,10 @@ struct world {
 	struct client clients[N_CLIENTS];
 	struct kv_history history;
 	PTF_VEC(struct proposal) proposals;
-	struct ptf_hash_map entries;   /* index, term -> value and term of the entry before it */
-	struct ptf_hash_map leaders;   /* term -> id */
-	struct raft_entry_vec applied; /* what any node has applied, from index 1 */
+	struct ptf_hash_map entries;     /* index, term -> value and term of the entry before it */
+	struct ptf_hash_map leaders;     /* term -> id */
+	struct raft_entry_vec applied;   /* what any node has applied, from index 1 */
+	PTF_VEC(uint64_t) applied_terms; /* and the term of whoever applied it first */
 	struct raft_sim_result *result;
 };
 
@@ -239,11 +240,29 @@ static void check_entries(struct world *w, struct node *node, const struct raft_
 	}
 }
 
+/* A leader has all that was committed in earlier terms. One that is elected late, when there is
+ * a newer one already, need not have what that one has committed. */
+static void check_completeness(struct world *w, struct node *node, const struct raft_status *status)
+{
+	size_t n = w->applied.n;
+	uint64_t term;
+
+	while (n && w->applied_terms.v[n - 1] >= status->term)
+		n--;
+	if (!n || status->base >= n)
+		return;
+	if (!raft_entry_term(node->raft, n, &term) || term != w->applied.v[n - 1].term)
+		violated(w,
+		        "leader completeness: the leader of term %" PRIu64
+		        " lacks applied entry %zu",
+		        status->term, n);
+}
+
 /* Election safety and leader completeness, when a node has come to lead. */
 static void check_leader(struct world *w, struct node *node)
 {
 	struct raft_status status;
-	uint64_t *leader, term;
+	uint64_t *leader;
 
 	raft_status(node->raft, &status);
 	if (raft_failure(node->raft))
@@ -261,25 +280,19 @@ static void check_leader(struct world *w, struct node *node)
 	if (*leader && *leader != node->id)
 		violated(w, "election safety: two leaders in term %" PRIu64, status.term);
 	*leader = node->id;
-	if (!w->applied.n)
-		return;
-	if (status.base > w->applied.n)
-		return;
-	if (!raft_entry_term(node->raft, w->applied.n, &term) ||
-	        term != w->applied.v[w->applied.n - 1].term)
-		violated(w,
-		        "leader completeness: the leader of term %" PRIu64
-		        " lacks applied entry %zu",
-		        status.term, w->applied.n);
+	check_completeness(w, node, &status);
 }
 
 /* State machine safety: every node applies the same entry at an index. */
-static void check_applied(struct world *w, const struct raft_entry *entry)
+static void check_applied(struct world *w, struct node *node, const struct raft_entry *entry)
 {
+	struct raft_status status;
 	const struct raft_entry *known;
 
 	if (entry->index == w->applied.n + 1) {
 		raft_entry_vec_append(&w->applied, entry, 1);
+		raft_status(node->raft, &status);
+		kv_vec_push(&w->applied_terms, status.term);
 		return;
 	}
 	if (entry->index > w->applied.n + 1) {
@@ -410,7 +423,7 @@ static void apply_entry(struct world *w, struct node *node, const struct raft_en
 {
 	uint64_t op = entry_value(entry);
 
-	check_applied(w, entry);
+	check_applied(w, node, entry);
 	if (entry->index != node->state.applied + 1)
 		violated(w, "node %" PRIu64 " applies %" PRIu64 " after %" PRIu64, node->id,
 		        entry->index, node->state.applied);
@@ -858,6 +871,7 @@ static void finish(struct world *w)
 	ptf_hash_map_release(&w->entries);
 	ptf_hash_map_release(&w->leaders);
 	raft_entry_vec_release(&w->applied);
+	ptf_vec_release(&w->applied_terms);
 }
 
 void raft_sim_run(uint64_t seed, unsigned bugs, struct raft_sim_result *result)
