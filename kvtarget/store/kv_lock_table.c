@@ -292,29 +292,33 @@ bool kv_lock_table_unlock(struct kv_lock_table *table, struct kv_slice key, uint
 	return held;
 }
 
-/* Removes the owner's first claim that is found; false when there is none. */
-static bool release_one(struct kv_lock_table *table, uint64_t owner, struct claim *heir)
+/* Removes the owner's first claim that is found; false when there is none. *waited is set when
+ * it was one that waited. */
+static bool release_one(
+        struct kv_lock_table *table, uint64_t owner, struct claim *heir, bool *waited)
 {
 	for (struct row *row = table->rows; row; row = row->next)
 		for (struct claim **at = &row->first; *at; at = &(*at)->next)
 			if ((*at)->owner == owner) {
+				*waited |= at != &row->first;
 				remove_claim(table, at, heir);
 				return true;
 			}
 	return false;
 }
 
-void kv_lock_table_release_owner(struct kv_lock_table *table, uint64_t owner)
+bool kv_lock_table_release_owner(struct kv_lock_table *table, uint64_t owner)
 {
-	bool more = true;
+	bool more = true, waited = false;
 
 	while (more) {
 		struct claim heir = {0};
 
 		pthread_mutex_lock(&table->mutex);
-		more = find_owner(table, owner) && release_one(table, owner, &heir);
+		more = find_owner(table, owner) && release_one(table, owner, &heir, &waited);
 		pthread_mutex_unlock(&table->mutex);
 		if (heir.row)
 			table->granted(table->context, heir.owner, heir.request);
 	}
+	return waited;
 }

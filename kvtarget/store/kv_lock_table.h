@@ -33,7 +33,8 @@ enum kv_lock_status kv_lock_table_lock(
 /* False when the owner does not hold it. */
 bool kv_lock_table_unlock(struct kv_lock_table *table, struct kv_slice key, uint64_t owner);
 
-/* The owner is gone: its locks go to those who wait, its own request is forgotten. */
-void kv_lock_table_release_owner(struct kv_lock_table *table, uint64_t owner);
+/* The owner is gone: its locks go to those who wait, and the request with which it waited itself,
+ * if there is one, is forgotten; true when that was so. */
+bool kv_lock_table_release_owner(struct kv_lock_table *table, uint64_t owner);
 
 #endif
