@@ -378,8 +378,8 @@ static void print_losses(const struct ptf_record_result *result)
 	if (result->lost_switches)
 		fprintf(stderr,
 		        "ptflame record: %" PRIu64
-		        " context switch records were lost: their time off "
-		        "the CPU counts as kernel time\n",
+		        " context switch records were lost: on and off the CPU are a guess "
+		        "around them\n",
 		        result->lost_switches);
 }
 

@@ -235,6 +235,11 @@ static void print_losses(const struct ptf_profile *profile)
 		        " places); give a directory that holds it with --symfs\n",
 		        profile->missing[i].path, profile->missing[i].problem,
 		        profile->missing[i].errors);
+	if (decode->lost_records)
+		fprintf(stderr,
+		        "%" PRIu64 " records were lost: if they told of context switches, on and "
+		        "off the CPU are a guess around them\n",
+		        decode->lost_records);
 	if (decode->overflows || decode->errors || decode->lost_bytes)
 		fprintf(stderr,
 		        "%" PRIu64 " overflows, %" PRIu64 " decode errors, %" PRIu64 " of %" PRIu64

@@ -290,6 +290,7 @@ static void fill_counts(struct analysis *a, struct ptf_profile_decode *decode)
 	decode->calls = counts.calls;
 	decode->returns = counts.returns;
 	decode->psbs = counts.syncs;
+	decode->lost_records = a->recording.lost_records;
 	decode->overflows = counts.overflows;
 	decode->errors = counts.errors;
 	decode->lost_bytes = all->lost_bytes;

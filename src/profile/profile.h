@@ -32,7 +32,8 @@ struct ptf_profile_decode {
 	uint64_t instructions, calls, returns; /* raw counts, before any stack rule */
 	uint64_t psbs, overflows, errors;
 	uint64_t lost_ns, lost_bytes;
-	double seconds; /* wall-clock time that decoding took */
+	uint64_t lost_records; /* that the kernel had no room for */
+	double seconds;        /* wall-clock time that decoding took */
 };
 
 struct ptf_thread_stack;

@@ -7,9 +7,9 @@
  * those, as leaves, pseudo-frames for the time that a function spent outside of its own code
  * (ARCHITECTURE.md, "Accounting"): `syscall:read_[k]`, `[interrupt]_[k]`, `[kernel]_[k]` or,
  * without switch events, `[kernel+off]_[k]`; `[filtered]`; `[blocked]`, `[preempted]`, `[yielded]`,
- * `[runqueue]`, `[off]`, `[recorder]` under these or directly under the function; `[lost]`. Time of an empty
- * stack is in the frame [unknown]. Equal paths are one node: functions of the same name that
- * are called from the same path share one.
+ * `[runqueue]`, `[off]`, `[recorder]` under these or directly under the function; `[lost]`. Time of
+ * an empty stack is in the frame [unknown]. Equal paths are one node: functions of the same name
+ * that are called from the same path share one.
  */
 #ifndef PTF_PROFILE_VIEW_H
 #define PTF_PROFILE_VIEW_H

@@ -357,6 +357,7 @@ class LostRecords(Accounting):
         self.assert_times(threads[ONE][0], on=200, kernel=700, off=100 + 9000)
         result = lib.run([lib.PTFLAME, "report", "-i", self.file("perf.data"), "--stats"])
         self.assertRegex(result.stderr, r"\b1  lost_records")
+        self.assertIn("1 records were lost", result.stderr)
 
     def test_a_lost_switch_in(self):
         """Out twice in a row: off until the second; then its own reason."""
