@@ -110,7 +110,7 @@ static void parse_slice(struct argp_state *state, const char *text, struct ptf_t
 	const char *at = text;
 	bool ok;
 
-	slice->from_ns = slice->to_ns = 0;
+	*slice = (struct ptf_time_slice){.whole_stacks = slice->whole_stacks};
 	ok = *at == ',' || (read_seconds(at, &at, &slice->from_ns) && *at == ',');
 
 	if (ok && at[1])

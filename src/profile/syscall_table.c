@@ -142,6 +142,15 @@ static struct share share_of(
 	return share;
 }
 
+/* Where the kernel's code is traced, being in it is no visit of its own. */
+static void add_kernel_code(struct share *share, const struct ptf_call_node *node)
+{
+	struct share code = share_of(node, PTF_PLACE_USER, NULL);
+
+	share->kernel_ns += ptf_call_node_time(node, PTF_TIME_KERNEL_CODE);
+	share->off_ns += code.off_ns;
+}
+
 static bool add_node(struct builder *b, const struct ptf_call_node *node)
 {
 	const struct ptf_visits *visits = node->visits;
@@ -151,6 +160,8 @@ static bool add_node(struct builder *b, const struct ptf_call_node *node)
 	        share_of(node, PTF_PLACE_INTERRUPT, visits ? &visits[PTF_VISIT_INTERRUPT] : NULL);
 	struct share kernel = share_of(node, PTF_PLACE_KERNEL, NULL);
 
+	if (node->function && node->function->kernel)
+		add_kernel_code(&kernel, node);
 	if (!visits && !node->other_ns)
 		return true;
 	return add(b, node, syscall_row(b, node->function), &syscall) &&

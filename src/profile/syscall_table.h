@@ -2,7 +2,8 @@
 /*
  * Syscall table: what each system call cost, over all threads of a profile and, on demand, for
  * each function that made it. Interrupts (page faults included) are a row of their own, so are
- * visits of the kernel whose system call has no name; the sum of all rows is the time that the
+ * visits of the kernel whose system call has no name and the kernel's code where that is traced,
+ * which is no visit; the sum of all rows is the time that the
  * threads spent in the kernel or were off their CPU there.
  */
 #ifndef PTF_SYSCALL_TABLE_H

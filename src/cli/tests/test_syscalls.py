@@ -19,12 +19,15 @@ def syscalls(data, *options):
 
 def kernel_stacks(data, *options):
     """From the folded stacks: name of the way into the kernel -> ns under it, off the CPU
-    included."""
+    included; the kernel's own functions are [kernel]."""
     found = collections.Counter()
     for frames, value in lib.report_folded(data, *options):
-        for frame in frames:
-            if frame.endswith("_[k]"):
-                found[re.sub(r"^syscall:|_\[k\]$", "", frame)] += value
+        inside = [frame for frame in frames if frame.endswith("_[k]")][-1:]
+        if frames[-1] == "[lost]":
+            continue
+        for frame in inside:
+            way = re.fullmatch(r"(?:syscall:(.*)|(\[interrupt\]))_\[k\]", frame)
+            found[(way.group(1) or way.group(2)) if way else "[kernel]"] += value
     return found
 
 
