@@ -12,12 +12,23 @@ void ptf_known_stack_release(struct ptf_known_stack *known)
 	*known = (struct ptf_known_stack){0};
 }
 
+/* Number of frames without the kernel's, which stand innermost and which nobody can tell of. */
+static size_t user_frames(const struct ptf_shadow_stack *stack)
+{
+	size_t n = stack->frames.n;
+
+	while (n && stack->frames.v[n - 1].function->kernel)
+		n--;
+	return n;
+}
+
 int ptf_known_stack_copy(struct ptf_known_stack *known, const struct ptf_shadow_stack *stack)
 {
 	bool off = stack->state == PTF_STACK_RUNS && stack->place != PTF_PLACE_USER;
+	size_t n = user_frames(stack);
 
 	known->frames.n = 0;
-	for (size_t i = 0; i < stack->frames.n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		struct ptf_frame frame = stack->frames.v[i];
 
 		frame.node = NULL;
@@ -53,7 +64,7 @@ static bool fits(struct ptf_shadow_stack *stack, const struct ptf_known_stack *k
 {
 	size_t told = known->frames.n;
 
-	for (size_t i = stack->frames.n; i-- > 0;) {
+	for (size_t i = user_frames(stack); i-- > 0;) {
 		struct ptf_frame *seen = &stack->frames.v[i];
 
 		/* Seen from its entry on, a handler stands directly on what it interrupted. */

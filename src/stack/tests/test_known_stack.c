@@ -357,6 +357,39 @@ static void test_copy_inside_a_seen_handler(void **state)
 	                "async_entry:1 known_stack:1 ");
 }
 
+/* Kernel code that is traced stands on the frames that the copy is of; a child has none of it. */
+static void test_copy_while_in_the_kernel(void **state)
+{
+	static const struct ptf_function kernel = {.name = "do_fork",
+	        .raw_name = "do_fork",
+	        .module = "[kernel.kallsyms]",
+	        .address = 0xffffffff81000000,
+	        .size = 0x1000,
+	        .id = 12,
+	        .kind = PTF_FUNCTION_SYMBOL,
+	        .kernel = true};
+	struct ptf_frame in_kernel = {.function = &kernel,
+	        .ret = PTF_NO_RANGE,
+	        .resume = PTF_NO_RANGE,
+	        .label = PTF_NO_RANGE,
+	        .entry_ns = PTF_NO_TIME};
+	struct ptf_known_stack child = {0};
+	struct run run;
+
+	begin(&run);
+	main_a_b(mark(&run, 0, 1030));
+	ADD_FRAGMENT(&run, item(PTF_FLOW_SYNC, "a", 0x10, 1000), call("a", 0x15, "b", 1010));
+	assert_true(ptf_shadow_stack_push(&run.stitch.stack, in_kernel));
+	assert_int_equal(ptf_known_stack_copy(&child, &run.stitch.stack), 0);
+	assert_int_equal(child.frames.n, 2);
+	ptf_known_stack_release(&child);
+	finish_as(&run, "main c0 j0 p1 t0/0\n"
+	                "main;a c0 j0 p1 t0/0 on:10\n"
+	                "main;a;b c1 j0 p1 t0/0\n"
+	                "main;a;b;do_fork c0 j0 p1 t0/0 kernel code:90\n"
+	                "known_stack:1 ");
+}
+
 /* A child has what its parent's whole stack is at fork, which the parent's fragment hides. */
 static void test_fork(void **state)
 {
@@ -451,6 +484,7 @@ int main(void)
 	        cmocka_unit_test(test_copy_that_ends_early),
 	        cmocka_unit_test(test_inside_a_handler),
 	        cmocka_unit_test(test_copy_inside_a_seen_handler),
+	        cmocka_unit_test(test_copy_while_in_the_kernel),
 	        cmocka_unit_test(test_fork),
 	        cmocka_unit_test(test_fork_of_a_silent_parent),
 	        cmocka_unit_test(test_exec),
