@@ -438,6 +438,8 @@ class Filtered(Accounting):
         self.assertEqual(calls["outside"], (1, 0))  # seen to be called
         depth = max(len(frames) for frames, _ in lib.report_folded(self.file("perf.data")))
         self.assertEqual(depth, 4)  # one; filtered; tail_out; leaf: nothing piles up
+        stats = lib.run([lib.PTFLAME, "report", "-i", self.file("perf.data"), "--stats"]).stderr
+        self.assertRegex(stats, r"\b0  async_entry")  # such calls are no signals
 
     def test_without_a_filter(self):
         """Why else the trace would stop there nobody knows: it is not the traced code's time."""
