@@ -46,6 +46,9 @@ static char *finish(struct run *run)
 	ptf_stitch_release(&run->stitch);
 	for (size_t i = 0; i < MAX_KNOWN; i++)
 		ptf_known_stack_release(&run->known[i]);
+	/* A child's, which may have been finished before. */
+	ptf_vec_foreach (mark, &run->marks)
+		ptf_known_stack_release(mark->stack);
 	ptf_vec_release(&run->marks);
 	return text;
 }
