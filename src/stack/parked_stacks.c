@@ -7,7 +7,7 @@
 
 /* Coroutines kept for a thread: pools are seldom larger, and a search looks at each. What is taken
  * for garbage, in case that it is none: deep stacks that longjmp left are there as well. */
-enum { MAX_SUSPENDED = 4096, MAX_GARBAGE = 64 };
+enum { MAX_SUSPENDED = 4096, MAX_GARBAGE = 256 };
 
 static bool is_switcher(const struct ptf_shadow_stack *stack, const struct ptf_function *function)
 {
@@ -24,14 +24,9 @@ static bool note_switcher(struct ptf_shadow_stack *stack, const struct ptf_funct
 	return is_switcher(stack, function) || ptf_vec_push(&stack->switchers, function);
 }
 
-static const struct ptf_function *leaver(const struct ptf_parked *parked)
-{
-	return parked->topped ? parked->frames.v[parked->frames.n - 1].function : NULL;
-}
-
 static bool is_suspended(const struct ptf_shadow_stack *stack, const struct ptf_parked *parked)
 {
-	return parked->suspended || is_switcher(stack, leaver(parked));
+	return parked->suspended || is_switcher(stack, parked->leaver);
 }
 
 static int finish_parked(struct ptf_shadow_stack *stack, struct ptf_parked *parked, bool seen)
@@ -126,17 +121,36 @@ int ptf_shadow_stack_park(
 	int rc = 0;
 
 	parked.ret = ptf_shadow_stack_top_frame(stack)->ret;
+	parked.leaver = ptf_shadow_stack_top_frame(stack)->function;
 	/* Coroutines that switched to others, and not back, are each suspended on their own. */
 	while (i-- > from + 1 && rc == 0) {
 		if (!parked.suspended || !stack->frames.v[i].via)
 			continue;
 		rc = keep(stack, i, to, parked);
 		parked.topped = false;
+		parked.leaver = NULL;
 		parked.ret = stack->frames.v[i].ret;
 		to = i;
 	}
 	if (rc == 0)
 		rc = keep(stack, from, to, parked);
+	ptf_shadow_stack_take_off(stack, from);
+	return rc;
+}
+
+int ptf_shadow_stack_park_jumped(
+        struct ptf_shadow_stack *stack, size_t from, size_t caller, uint64_t time_ns)
+{
+	struct ptf_frame *frame = &stack->frames.v[caller];
+	struct ptf_parked parked = {.ret = frame->label,
+	        .jumped = true,
+	        .suspended = is_switcher(stack, frame->function),
+	        .leaver = frame->function,
+	        .left_ns = time_ns};
+	int rc = ptf_shadow_stack_leave(stack, caller + 1, time_ns, true);
+
+	if (rc == 0)
+		rc = keep(stack, from, caller + 1, parked);
 	ptf_shadow_stack_take_off(stack, from);
 	return rc;
 }
@@ -202,10 +216,26 @@ int ptf_shadow_stack_unpark(struct ptf_shadow_stack *stack, size_t index, uint64
 	struct ptf_parked parked = take_out(stack, index);
 	int rc = 0;
 
-	if (leaver(&parked) && !note_switcher(stack, leaver(&parked)))
+	if (parked.leaver && !note_switcher(stack, parked.leaver))
 		rc = -PTF_ENOMEM;
 	if (rc == 0)
 		rc = put_back(stack, &parked, time_ns);
+	ptf_vec_release(&parked.frames);
+	return rc;
+}
+
+int ptf_shadow_stack_unpark_jumped(
+        struct ptf_shadow_stack *stack, size_t index, size_t caller, uint64_t time_ns)
+{
+	struct ptf_parked parked = take_out(stack, index);
+	struct ptf_frame switcher = {.ret = PTF_NO_RANGE, .via = stack->frames.v[caller].function};
+	int rc = ptf_shadow_stack_leave(stack, caller + 1, time_ns, true);
+
+	if (rc == 0 &&
+	        (!note_switcher(stack, parked.leaver) || !note_switcher(stack, switcher.via)))
+		rc = -PTF_ENOMEM;
+	if (rc == 0 && !push_in_place_of(stack, &switcher, parked.frames.v, parked.frames.n))
+		rc = -PTF_ENOMEM;
 	ptf_vec_release(&parked.frames);
 	return rc;
 }

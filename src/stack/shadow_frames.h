@@ -52,6 +52,11 @@ bool ptf_shadow_stack_find_owner(const struct ptf_shadow_stack *stack, size_t li
 int ptf_shadow_stack_park(
         struct ptf_shadow_stack *stack, size_t from, uint64_t time_ns, bool suspended);
 
+/* The same for the frames from..caller that longjmp left, which the one at `caller` called after it
+ * had called setjmp: they wait there, if anything goes on with them. */
+int ptf_shadow_stack_park_jumped(
+        struct ptf_shadow_stack *stack, size_t from, size_t caller, uint64_t time_ns);
+
 /* Is what the innermost frame's function leaves, from index `from` up, a coroutine: was it the one
  * that switched there, or seen to leave others? */
 bool ptf_shadow_stack_is_switch(const struct ptf_shadow_stack *stack, size_t from);
@@ -62,6 +67,11 @@ bool ptf_shadow_stack_find_parked(const struct ptf_shadow_stack *stack, uint64_t
 
 /* A return went into a parked stack: its frames go on where the switching call stood. */
 int ptf_shadow_stack_unpark(struct ptf_shadow_stack *stack, size_t index, uint64_t time_ns);
+
+/* longjmp, called by the frame at `caller`, went into a stack that was left so. The caller stays:
+ * its label is where it waits. */
+int ptf_shadow_stack_unpark_jumped(
+        struct ptf_shadow_stack *stack, size_t index, size_t caller, uint64_t time_ns);
 
 /* Coroutines that wait at one place cannot be told apart when one of them goes on. If the innermost
  * frame returned to ip, which proves that it was another one than it was taken for, both change

@@ -247,14 +247,64 @@ static int first_frame(struct ptf_shadow_stack *stack, const struct ptf_flow_ite
 	                                 item->time_ns, true);
 }
 
+/* longjmp, its stub and what it calls. */
+enum { LONGJMP_FRAMES = 3 };
+
+/* The frame that called longjmp, if it had called setjmp before: it may be a switch of coroutines
+ * that are made of these two. */
+static bool find_longjmp_caller(const struct ptf_shadow_stack *stack, size_t *caller)
+{
+	for (size_t i = stack->frames.n; i-- > 0 && stack->frames.n - i <= LONGJMP_FRAMES;) {
+		*caller = i;
+		if (stack->frames.v[i].label.first <= stack->frames.v[i].label.last)
+			return true;
+	}
+	return false;
+}
+
+static bool find_label(
+        const struct ptf_shadow_stack *stack, size_t limit, uint64_t ip, size_t *index)
+{
+	for (size_t i = limit; i-- > 0;) {
+		*index = i;
+		if (ptf_ip_range_has(stack->frames.v[i].label, ip))
+			return true;
+	}
+	return false;
+}
+
+/* A coroutine that setjmp and longjmp switch goes back to who went on with it, or that one goes on
+ * with it. */
+static int jump_between_stacks(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
+{
+	size_t caller, index;
+
+	if (!find_longjmp_caller(stack, &caller))
+		return REFUSED;
+	if (find_label(stack, caller, item->to, &index)) {
+		ptf_shadow_stack_fired(stack, PTF_RULE_LONGJMP);
+		return ptf_shadow_stack_park_jumped(stack, index + 1, caller, item->time_ns);
+	}
+	if (ptf_shadow_stack_find_parked(stack, item->to, &index) &&
+	        stack->parked.v[index].jumped) {
+		ptf_shadow_stack_fired(stack, PTF_RULE_STACK_SWITCH);
+		return ptf_shadow_stack_unpark_jumped(stack, index, caller, item->time_ns);
+	}
+	return REFUSED;
+}
+
 /* A jump into the middle of a function, through a pointer: longjmp, a landing pad, a switch of
  * stacks that is no return. Refused: it is none of them. */
 static int jump_back(struct ptf_shadow_stack *stack, const struct ptf_flow_item *item)
 {
 	size_t index;
+	int rc;
 
 	if (ptf_shadow_stack_find_return(stack, item->to, &index))
 		return leave_several(stack, index, item);
+	rc = jump_between_stacks(stack, item);
+	if (rc != REFUSED)
+		return rc;
 	if (ptf_shadow_stack_find_parked(stack, item->to, &index)) {
 		ptf_shadow_stack_fired(stack, PTF_RULE_STACK_SWITCH);
 		return ptf_shadow_stack_unpark(stack, index, item->time_ns);

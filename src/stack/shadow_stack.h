@@ -62,12 +62,14 @@ PTF_VEC_TYPEDEF(ptf_functions, const struct ptf_function *);
 /* Frames that were left without a return: a coroutine that may go on, or garbage. */
 struct ptf_parked {
 	struct ptf_frames frames;
-	struct ptf_ip_range ret;      /* where it would go on */
-	bool topped;                  /* its innermost frame is the call that switched away, which
-	                               * is over when it goes on */
-	bool suspended;               /* it looks like a coroutine; else like garbage */
-	uint64_t left_ns;             /* when */
-	struct ptf_time_parts before; /* what the machine had booked then */
+	struct ptf_ip_range ret; /* where it would go on */
+	bool topped;             /* its innermost frame is the call that switched away, which
+	                          * is over when it goes on */
+	bool jumped;             /* longjmp left it, from its innermost frame's label */
+	bool suspended;          /* it looks like a coroutine; else like garbage */
+	const struct ptf_function *leaver; /* whose instruction left it; NULL: one above it */
+	uint64_t left_ns;                  /* when */
+	struct ptf_time_parts before;      /* what the machine had booked then */
 };
 
 /* What the thread does between two items. */

@@ -105,6 +105,7 @@ _TABLE = {
     "bindings": (_BOTH, (), True, True, 1),
     "bindings_ibt": (_BOTH, (), True, True, 1),
     "bindings_now": (_BOTH, (), True, True, 1),
+    "jump_coroutines": (_BOTH, (), True, True, 1),
     "generators": (_BOTH, (), True, True, 1),
     "signal_throws": (_BOTH, (), True, False, 1),
     "thunks": (_BOTH, (), True, True, 1),

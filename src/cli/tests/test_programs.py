@@ -42,6 +42,7 @@ NOT_BY_CALL = {
     **dict.fromkeys(("thunks", "thunks_extern", "thunks_inline", "thunks_return"),
                     {"add_one", "times_three"}),
     "signal_throws": {"on_fault"},
+    "jump_coroutines": {"trampoline"},
 }
 
 # Who may stand directly above a function: its callers in the source; for one entered by a tail

@@ -505,6 +505,32 @@ static void write_swap(struct script *s)
 	ret(s, "main+55");
 }
 
+/* A coroutine that begins by a switch, then waits and goes on by setjmp and longjmp (c). */
+static void write_setjmp_coroutine(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "setjmp");
+	ret(s, "main+25");
+	call(s, "main+35", "switch");
+	ret(s, "task");
+	call(s, "task+15", "setjmp");
+	ret(s, "task+15");
+	call(s, "task+25", "c");
+	jump(s, "main+25");
+	call(s, "main+45", "a");
+	call(s, "a+15", "setjmp");
+	ret(s, "a+15");
+	call(s, "a+25", "c");
+	jump(s, "task+15");
+	call(s, "task+35", "b");
+	ret(s, "task+35");
+	call(s, "task+45", "setjmp");
+	ret(s, "task+45");
+	call(s, "task+55", "c");
+	jump(s, "a+15");
+	ret(s, "main+45");
+}
+
 /* Each side calls the switch by a stub of its own. */
 static void write_switch_by_stubs(struct script *s)
 {
@@ -967,6 +993,21 @@ const struct script_case script_cases[] = {
                 "main;a c1 j0 p1 t0/0 on:10\n"
                 "main;a;b c1 j0 p1 t0/0 on:10\n",
                 "unmatched_return:1 "},
+        {"coroutine of setjmp and longjmp", write_setjmp_coroutine,
+                "main c0 j0 p1 t0/0 on:40 kernel:20\n"
+                "main;a c1 j0 p0 t1/110 on:30\n"
+                "main;a;c c1 j0 p0 t1/10 on:10\n"
+                "main;a;setjmp c1 j0 p0 t1/10 on:10\n"
+                "main;a;task c0 j0 p1 t0/0 on:30\n"
+                "main;a;task;b c1 j0 p0 t1/10 on:10\n"
+                "main;a;task;c c1 j0 p0 t1/10 on:10\n"
+                "main;a;task;setjmp c1 j0 p0 t1/10 on:10\n"
+                "main;setjmp c1 j0 p0 t1/10 on:10\n"
+                "main;switch c1 j0 p0 t1/10 on:10\n"
+                "main;task c1 j1 p0 t0/0 on:20\n"
+                "main;task;c c1 j0 p0 t1/10 on:10\n"
+                "main;task;setjmp c1 j0 p0 t1/10 on:10\n",
+                "longjmp:2 return_as_jump:1 stack_switch:1 "},
 };
 
 const size_t script_case_count = sizeof(script_cases) / sizeof(script_cases[0]);
