@@ -1007,7 +1007,7 @@ const struct script_case script_cases[] = {
                 "main;task c1 j1 p0 t0/0 on:20\n"
                 "main;task;c c1 j0 p0 t1/10 on:10\n"
                 "main;task;setjmp c1 j0 p0 t1/10 on:10\n",
-                "longjmp:2 return_as_jump:1 stack_switch:1 "},
+                "longjmp:2 return_as_jump:1 stack_switch:1 ", .learns_late = true},
 };
 
 const size_t script_case_count = sizeof(script_cases) / sizeof(script_cases[0]);

@@ -34,6 +34,8 @@ struct script_case {
 	 * their ns, then the time on it by class. */
 	const char *tree;
 	const char *rules; /* that fired, with how often */
+	bool learns_late;  /* its end shows that frames of its beginning wait: without it they seem
+	                    * to have ended */
 };
 
 extern const struct script_case script_cases[];

@@ -449,7 +449,8 @@ static void test_slices_add_up(void **state)
 
 			add_items(&sums, &script_cases[i], 0, cut, &span);
 			add_items(&sums, &script_cases[i], cut, SCRIPT_ITEMS, &span);
-			assert_true(sums.timed_calls <= whole.timed_calls);
+			assert_true(sums.timed_calls <= whole.timed_calls ||
+			            script_cases[i].learns_late);
 			sums.timed_calls = whole.timed_calls;
 			assert_memory_equal(&sums, &whole, sizeof(sums));
 		}
