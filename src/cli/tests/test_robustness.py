@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Damaged files: `report` of a file cut off or with a byte changed ends with status 0 or 1 and,
+"""Damaged files: `report` or `calls` of a file cut off or with a byte changed ends with status 0 or 1 and,
 then, a message; it never crashes, never takes long and never takes much memory.
 
 With PTF_ASAN_BIN a ptflame built with sanitizers is tested instead (it may take more).
@@ -19,6 +19,9 @@ SANITIZED = lib.is_sanitized(BINARY)
 TRUNCATIONS = int(os.environ.get("PTF_ROBUST_TRUNCATIONS", "200"))
 FLIPS = int(os.environ.get("PTF_ROBUST_FLIPS", "2000"))
 SEED = int(os.environ.get("PTF_ROBUST_SEED", "20240601"))
+
+# Functions for `calls` and `report --under`, by recording.
+WATCHED = {"tailcalls": "is_even", "handover": "take_turn", "forks": "child_work"}
 
 CPU_SECONDS = 8 if SANITIZED else 2
 WALL_SECONDS = 60 if SANITIZED else 20  # the machine may be busy with other things
@@ -65,8 +68,11 @@ class Robustness(lib.TestCase):
         path = self.file(f"{name}.{number}")
         with open(path, "wb") as file:
             file.write(content)
-        options = [["-f", "folded"], ["-f", "json"], ["-f", "json", "--engine", "libipt"]]
-        command = [BINARY, "report", "-i", path, "-j", "1", *options[number % 3]]
+        function = WATCHED.get(name, "main")
+        commands = [["report"], ["report", "-f", "json"],
+                    ["report", "-f", "json", "--engine", "libipt"], ["calls", "-F", function],
+                    ["report", "-f", "json", "--paths", "--under", function, "--slowest", "9%"]]
+        command = [BINARY, *commands[number % len(commands)], "-i", path, "-j", "1"]
         start = time.monotonic()
         result, cpu, memory = lib.limited_run(command, CPU_SECONDS, WALL_SECONDS, env=ENVIRONMENT)
         wall = time.monotonic() - start
