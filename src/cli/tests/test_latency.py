@@ -137,6 +137,18 @@ class Planned(lib.TestCase):
         self.assertEqual(lib.report_json(self.data, "--under", "slow_path")["threads"][0]["on_ns"],
                          function(self.report, "slow_path")["total_ns"])
 
+    def test_under_in_consecutive_parts(self):
+        """Parts of a recording add up, also where they cut a call."""
+        whole = lib.report_json(self.data, "--under", "request")
+        length = self.report["window"]["end_ns"] - self.report["window"]["start_ns"]
+        for cut in (length // 7, length // 3, length * 2 // 3):
+            parts = [lib.report_json(self.data, "--under", "request", "--time", time)
+                     for time in (f",{cut / 1e9:.9f}", f"{cut / 1e9:.9f},")]
+            for name in ("request", "spin"):
+                for key in ("calls", "instructions", "self_ns", "total_ns"):
+                    self.assertEqual(sum(function(part, name)[key] for part in parts),
+                                     function(whole, name)[key], (cut, name, key))
+
     def test_slowest(self):
         slow = sorted(self.plan(lambda r: r.slow))
         self.assertEqual(len(slow), ROUNDS // 100)
@@ -283,6 +295,36 @@ class Recursive(lib.TestCase):
         self.assertEqual(found["slowest"][0]["duration_ns"], whole["max_ns"])
         under = lib.report_json(data, "--under", "fib", "--slowest", "100%")
         self.assertEqual(function(under, "fib"), whole)
+
+
+class EveryStackRule(lib.TestCase):
+    """Whatever ends a call or moves it to another stack: under a function is what a report of all
+    says of it."""
+
+    PROGRAMS = ["generators", "coroutines", "exceptions", "longjumps", "signals", "recursion",
+                "tailcalls", "handover", "unwinds", "forks"]
+    MOST = 6  # functions of each program
+
+    def test_under_agrees_with_the_whole(self):
+        lib.need_simulator()
+        for program in lib.programs(self.PROGRAMS, lambda p: p.variant == "static"):
+            data = self.file(program.file)
+            lib.record(data, program.command, options=["--psb-period", "2048"])
+            whole = lib.report_json(data)
+            names = collections.Counter(f["name"] for f in whole["functions"])
+            once = [f for f in whole["functions"] if names[f["name"]] == 1]
+            chosen = {f["name"]: f
+                      for key in ("total_ns", "calls")
+                      for f in sorted(once, key=lambda f, key=key: -f[key])[: self.MOST]}
+            for name, want in chosen.items():
+                with self.subTest(program=program.file, function=name):
+                    under = lib.report_json(data, "--under", name)
+                    self.assertEqual(function(under, name), want)
+                    self.assertEqual(sum(t["wall_ns"] for t in under["threads"]),
+                                     want["total_ns"])
+                    found = calls_json(data, name)
+                    for key in ("calls", "partial_calls", "timed_calls", "avg_ns", "p90_ns"):
+                        self.assertEqual(found[key], want[key], key)
 
 
 class Measured(lib.TestCase):
