@@ -598,6 +598,26 @@ static void write_coroutine(struct script *s)
 	ret(s, "main+35");
 }
 
+/* A task that waits inside of b goes on inside of another call of b. */
+static void write_coroutine_inside(struct script *s)
+{
+	sync_at(s, "main+10");
+	call(s, "main+25", "a");
+	call(s, "a+15", "switch");
+	ret(s, "task");
+	call(s, "task+15", "b");
+	call(s, "b+15", "switch");
+	ret(s, "a+15");
+	ret(s, "main+25");
+	call(s, "main+35", "b");
+	call(s, "b+35", "switch");
+	ret(s, "b+15");
+	ret(s, "task+15");
+	call(s, "task+25", "switch");
+	ret(s, "b+35");
+	ret(s, "main+35");
+}
+
 /* After the gap the innermost function is the one before it: the stack is kept. */
 static void write_gap_kept(struct script *s)
 {
@@ -811,6 +831,20 @@ const struct script_case script_cases[] = {
                 "main;a;task;b c1 j0 p0 t1/70 on:20\n"
                 "main;a;task;b;switch c1 j0 p0 t1/50 on:10\n"
                 "main;a;task;switch c1 j0 p1 t0/0 on:10\n",
+                "return_as_jump:1 stack_switch:3 "},
+        {"coroutine that goes on in its own function", write_coroutine_inside,
+                "main c0 j0 p1 t0/0 on:30 kernel:20\n"
+                "main;a c1 j0 p0 t1/60 on:20\n"
+                "main;a;switch c1 j0 p0 t1/10 on:10\n"
+                "main;a;task c1 j1 p0 t0/0 on:10\n"
+                "main;a;task;b c1 j0 p0 t0/0 on:10\n"
+                "main;a;task;b;switch c1 j0 p0 t0/0 on:10\n"
+                "main;b c1 j0 p0 t1/60 on:20\n"
+                "main;b;switch c1 j0 p0 t1/10 on:10\n"
+                "main;b;task c0 j0 p1 t0/0 on:10\n"
+                "main;b;task;b c0 j0 p0 t1/70 on:10\n"
+                "main;b;task;b;switch c0 j0 p0 t1/50\n"
+                "main;b;task;switch c1 j0 p1 t0/0 on:10\n",
                 "return_as_jump:1 stack_switch:3 "},
         {"gap, the stack is kept", write_gap_kept,
                 "main c0 j0 p1 t0/0 on:20 kernel:20\n"

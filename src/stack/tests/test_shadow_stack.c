@@ -256,6 +256,26 @@ static void test_watched_calls(void **state)
 	        "main;a#10 c1 j0 p0 t1/10 on:10\n"
 	        "main;b c1 j0 p0 t1/10 on:10\n"
 	        "at 1100: 10 + 0 + 0 ns\n");
+	/* A watched call that goes on inside of another is that one's; it stays untimed. */
+	assert_watched("coroutine that goes on in its own function", "b",
+	        "main c0 j0 p1 t0/0 on:30 kernel:20\n"
+	        "main;a c1 j0 p0 t1/60 on:20\n"
+	        "main;a;switch c1 j0 p0 t1/10 on:10\n"
+	        "main;a;task c1 j1 p0 t0/0 on:10\n"
+	        "main;a;task;b#untimed c1 j0 p0 t0/0 on:10\n"
+	        "main;a;task;b#untimed;switch c1 j0 p0 t0/0 on:10\n"
+	        "main;b#60 c1 j0 p0 t1/60 on:20\n"
+	        "main;b#60;switch c1 j0 p0 t1/10 on:10\n"
+	        "main;b#60;task c0 j0 p1 t0/0 on:10\n"
+	        "main;b#60;task;b c0 j0 p0 t1/70 on:10\n"
+	        "main;b#60;task;b;switch c0 j0 p0 t1/50\n"
+	        "main;b#60;task;switch c1 j0 p1 t0/0 on:10\n"
+	        "at 1080: 60 + 0 + 0 ns\n"
+	        "b;switch c1 j0 p0 t1/10 i3 on:10\n"
+	        "b;task c0 j0 p0 t0/0 i5 on:10\n"
+	        "b;task;b c0 j0 p0 t1/70 i4 on:10\n"
+	        "b;task;b;switch c0 j0 p0 t1/50 i0\n"
+	        "b;task;switch c1 j0 p0 t0/0 i6 on:10\n");
 	/* handler's call was there before its caller b was seen, and stays where it is. */
 	assert_watched("returns below the base", "handler",
 	        "main c0 j0 p1 t0/0 on:30\n"
