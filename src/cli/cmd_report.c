@@ -20,7 +20,8 @@ static const struct argp_option options[] = {
         {"weight", OPT_WEIGHT, "W", 0,
                 "What a frame's width is: wall (default), on, kernel, off, calls or insns", 0},
         {"by", OPT_BY, "WHAT", 0, "Outermost frame: comm (default), thread or process", 0},
-        {"paths", OPT_PATHS, NULL, 0, "json: counts, times and latencies of every call path too", 0},
+        {"paths", OPT_PATHS, NULL, 0, "json: counts, times and latencies of every call path too",
+                0},
         {"annotate", OPT_ANNOTATE, NULL, 0, "Name frames `name:calls(partial),avg:ns,p99:ns'", 0},
         {0},
 };
@@ -99,16 +100,34 @@ static int write_report(const struct ptf_profile *profile, const struct report_o
 	return ptf_output_close(out, o->output, "report", rc, &err);
 }
 
+/* A picture of chosen calls says so. */
+static void make_title(const struct ptf_watch_options *watch, char *title, size_t size)
+{
+	static const char *const kinds[] = {
+	        [PTF_WATCH_SLOWEST] = "slowest", [PTF_WATCH_FASTEST] = "fastest"};
+
+	if (watch->choice.kind == PTF_WATCH_ALL)
+		snprintf(title, size, "Calls of %s", watch->under);
+	else
+		snprintf(title, size, "The %s %g%% of the calls of %s", kinds[watch->choice.kind],
+		        watch->choice.percent, watch->under);
+}
+
 static int run_report(struct report_options *o, const struct ptf_output_format *format)
 {
 	struct ptf_profile *whole, *profile;
 	struct ptf_watch_counts counts;
+	char title[256];
 	int status = ptf_watch_analyse(&o->watch, &o->common, "report", &whole, &profile, &counts);
 
 	if (status != PTF_EXIT_OK)
 		return status;
 	if (ptf_profile_view_weight(profile, o->out.view.weight) != o->out.view.weight)
 		fprintf(stderr, "frames are weighted by instructions\n");
+	if (o->watch.under) {
+		make_title(&o->watch, title, sizeof(title));
+		o->out.title = title;
+	}
 	status = write_report(profile, o, format);
 	ptf_watch_release(whole, profile);
 	return status;

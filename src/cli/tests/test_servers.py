@@ -133,9 +133,35 @@ class Redis(Server):
             self.assertGreater(calls["processCommand"], 0)
             self.assertLessEqual(calls["processCommand"], most)
             self.assertGreater(calls["setCommand"] + calls.get("getCommand", 0), 0)
+        with self.subTest("slow commands"):
+            self.slow_commands(data, report)
         self.assertLess(self.lost_share(report), 0.01)
         self.check_event_loops(data, 20)
         self.check_stack_rules(data)
+
+    def slow_commands(self, data, report):
+        """The slowest commands and the others are all commands, to the nanosecond."""
+        whole, = (f for f in report["functions"] if f["name"] == "processCommand")
+        found = json.loads(lib.run([lib.PTFLAME, "calls", "-i", data, "-F", "processCommand",
+                                    "-f", "json"]).stdout)
+        for key in ("calls", "partial_calls", "timed_calls", "p50_ns", "p99_ns", "avg_off_ns"):
+            self.assertEqual(found[key], whole[key], key)
+        durations = [call["duration_ns"] for call in found["slowest"]]
+        self.assertEqual(durations, sorted(durations, reverse=True))
+        self.assertEqual(durations[0], whole["max_ns"])
+        for call in found["slowest"]:
+            self.assertEqual(sum(place["ns"] for place in call["places"]), call["duration_ns"])
+        slowest, fastest = (lib.report_json(data, "--under", "processCommand", *choice)
+                            for choice in (("--slowest", "1%"), ("--fastest", "99%")))
+        wall = sum(t["wall_ns"] for part in (slowest, fastest) for t in part["threads"])
+        if whole["partial_calls"]:  # they are neither slow nor fast
+            self.assertLess(wall, whole["total_ns"])
+        else:
+            self.assertEqual(wall, whole["total_ns"])
+        timed = [f["timed_calls"] for part in (slowest, fastest) for f in part["functions"]
+                 if f["name"] == "processCommand"]
+        self.assertEqual(sum(timed), whole["timed_calls"])
+        self.assertGreaterEqual(timed[0], 0.01 * whole["timed_calls"])
 
     def stacks(self, stacks):
         main = [(frames, v) for frames, v in stacks if frames[0] == "redis-server"]
