@@ -179,17 +179,16 @@ static void handle_rejection(
 {
 	uint64_t next = raft_log_agree(&raft->log, m->hint, m->log_term) + 1;
 
+	if (member->state == RAFT_REPLICATE && m->index > member->match)
+		set_state(member, RAFT_PROBE);
+	if (member->state != RAFT_PROBE || m->index != member->next - 1)
+		return; /* an answer to an earlier append */
 	if (next > m->index)
 		next = m->index; /* always back: the same question gets the same answer */
-
-	if (member->state == RAFT_SENDING_SNAPSHOT || (member->match && m->index <= member->match))
-		return;
-	if (member->state == RAFT_PROBE && m->index != member->next - 1)
-		return; /* an answer to an earlier append */
-	if (member->state == RAFT_REPLICATE)
-		set_state(member, RAFT_PROBE);
-	else
-		member->next = next <= member->match ? member->match + 1 : next;
+	member->next = next ? next : 1;
+	/* A member whose log was damaged may have less than it once had. */
+	if (member->match >= member->next)
+		member->match = member->next - 1;
 	member->probing = false;
 }
 

@@ -157,7 +157,7 @@ static int next_by_entry(struct kv_record_reader *reader, struct kv_record *reco
 	status = decode_head(buffer->v, record, &crc, &body);
 	if (status)
 		return end_with(reader, status, reader->offset);
-	if (body > reader->size - at)
+	if (padded(KV_RECORD_HEAD + body) > reader->size - reader->offset)
 		return end_with(reader, -PTF_EFORMAT, reader->offset);
 	parts[0] = record->command.bucket.size;
 	parts[1] = record->command.key.size;

@@ -545,7 +545,7 @@ static void test_simulator_finds_bugs(void **state)
 	} mistakes[] = {{RAFT_BUG_FORGET_VOTE, 1}, {RAFT_BUG_APPLY_BEFORE_SYNC, 1},
 	        {RAFT_BUG_ACK_BEFORE_SYNC, 1}, {RAFT_BUG_STALE_READ, 1250},
 	        {RAFT_BUG_READ_EARLY, 1}, {RAFT_BUG_VOTE_SHORT_LOG, 1},
-	        {RAFT_BUG_TRUNCATE_ALWAYS, 1}, {RAFT_BUG_OLD_SNAPSHOT, 1850},
+	        {RAFT_BUG_TRUNCATE_ALWAYS, 1}, {RAFT_BUG_OLD_SNAPSHOT, 2300},
 	        {RAFT_BUG_COMMIT_BEYOND_MATCH, 1}};
 
 	for (size_t i = 0; i < sizeof(mistakes) / sizeof(*mistakes); i++) {
