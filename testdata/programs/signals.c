@@ -30,6 +30,7 @@ COUNTER(escape_round);
 COUNTER(escape_from);
 COUNTER(on_chain);
 COUNTER(escape_chain);
+COUNTER(escape_alternate);
 COUNTER(on_trap);
 COUNTER(injected);
 COUNTER(trap_round);
@@ -128,6 +129,16 @@ TRACED static void escape_chain(void)
 	seen = seen + 1;
 }
 
+/* The handler that leaves runs on the alternate stack. */
+TRACED static void escape_alternate(void)
+{
+	ENTER(escape_alternate);
+	if (sigsetjmp(out, 1) == 0)
+		send(SIGVTALRM);
+	marker();
+	seen = seen + 1;
+}
+
 /* Runs in the middle of trap_round, which knows nothing of it. */
 __attribute__((no_caller_saved_registers)) TRACED static void injected(void)
 {
@@ -182,6 +193,7 @@ int main(void)
 	handle(SIGHUP, on_alternate, SA_ONSTACK);
 	handle(SIGTERM, on_escape, 0);
 	handle(SIGALRM, on_chain, 0);
+	handle(SIGVTALRM, on_escape, SA_ONSTACK);
 	handle(SIGQUIT, on_last, 0);
 	sigaction(
 	        SIGILL, &(struct sigaction){.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO}, NULL);
@@ -189,12 +201,14 @@ int main(void)
 		nested_round();
 		escape_round();
 		escape_chain();
+		escape_alternate();
 		trap_round();
 	}
 	marker();
 	printf("result %lu\n", seen);
 	PRINT_PATH("main;marker", 1);
 	PRINT_PATH("main;escape_chain;marker", 20);
+	PRINT_PATH("main;escape_alternate;marker", 20);
 	PRINT_PATH("main;trap_round;injected;marker", 20);
 	PRINT_PATH("main;send;syscall;on_last;marker", 1);
 	PRINT_CALLS(nested_round);
@@ -207,6 +221,7 @@ int main(void)
 	PRINT_CALLS(handler_work);
 	PRINT_CALLS(on_chain);
 	PRINT_CALLS(escape_chain);
+	PRINT_CALLS(escape_alternate);
 	PRINT_CALLS(on_trap);
 	PRINT_CALLS(injected);
 	PRINT_CALLS(trap_round);

@@ -82,7 +82,8 @@ ABOVE = {
     "signals": {
         "nested_round": {"main"}, "escape_round": {"main"},
         "escape_from": {"escape_round", "escape_from"},
-        "send": {"nested_round", "on_outer", "escape_from", "on_chain", "escape_chain", "main"},
+        "send": {"nested_round", "on_outer", "escape_from", "on_chain", "escape_chain",
+                 "escape_alternate", "main"},
         "handler_work": {"on_inner", "on_outer", "on_alternate", "on_escape", "nested_round",
                          "escape_round", "trap_round"},
         "on_chain": {"syscall"}, "on_trap": {"trap_round"}, "injected": {"trap_round"},
