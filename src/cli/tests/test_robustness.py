@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Damaged files: `report` or `calls` of a file cut off or with a byte changed ends with status 0 or 1 and,
-then, a message; it never crashes, never takes long and never takes much memory.
+"""Damaged files: `report` and the like, of a file cut off or with a byte changed, end with status 0
+or 1 and, then, a message; they never crash, never take long and never take much memory.
 
 With PTF_ASAN_BIN a ptflame built with sanitizers is tested instead (it may take more).
 PTF_ROBUST_TRUNCATIONS (200) and PTF_ROBUST_FLIPS (2000) are the numbers for each file, PTF_ROBUST_SEED the seed."""
@@ -71,7 +71,10 @@ class Robustness(lib.TestCase):
         function = WATCHED.get(name, "main")
         commands = [["report"], ["report", "-f", "json"],
                     ["report", "-f", "json", "--engine", "libipt"], ["calls", "-F", function],
-                    ["report", "-f", "json", "--paths", "--under", function, "--slowest", "9%"]]
+                    ["report", "-f", "json", "--paths", "--under", function, "--slowest", "9%"],
+                    ["report", "-f", "json", "--time", "0.00001,0.00005"],
+                    ["stacks", "-f", "json", "--at", "0.00002"],
+                    ["syscalls", "-f", "json", "--by-caller"]]
         command = [BINARY, *commands[number % len(commands)], "-i", path, "-j", "1"]
         start = time.monotonic()
         result, cpu, memory = lib.limited_run(command, CPU_SECONDS, WALL_SECONDS, env=ENVIRONMENT)
