@@ -29,6 +29,7 @@ void ptf_segment_worker_release(struct ptf_segment_worker *worker)
 		worker->ops->destroy(worker->engine);
 	ptf_fragment_builder_release(&worker->builder);
 	free(worker->scratch.bytes);
+	ptf_resync_release(&worker->resync);
 	ptf_vec_release(&worker->spans);
 	*worker = (struct ptf_segment_worker){0};
 }
@@ -98,10 +99,9 @@ static void end_slice(struct ptf_segment_worker *worker, uint64_t now_ns)
 
 /* An item without a time of its own has that of the item before it, or of the segment. */
 static int replay(struct ptf_segment_worker *worker, struct ptf_segment_result *result,
-        const struct ptf_aux_segment *segment, uint64_t order)
+        const struct ptf_aux_segment *segment, uint64_t order, uint64_t now_ns)
 {
 	const struct ptf_flow_item *item;
-	uint64_t now_ns = segment->start_ns;
 	int rc;
 
 	while ((rc = worker->ops->next(worker->engine, &item)) == 0) {
@@ -121,6 +121,28 @@ static int replay(struct ptf_segment_worker *worker, struct ptf_segment_result *
 			return rc;
 	}
 	return rc < 0 ? rc : end_fragment(worker, result, order, segment->gap_before);
+}
+
+/* Decodes and replays a segment; where code is missing it goes on behind that. */
+static int run_segment(struct ptf_segment_worker *worker, struct ptf_segment_result *result,
+        const struct ptf_aux_segment *segment, uint64_t order, struct ptf_engine_input *input)
+{
+	uint64_t now_ns = segment->start_ns;
+	int rc;
+
+	ptf_resync_begin(&worker->resync);
+	do {
+		rc = worker->ops->begin(worker->engine, input);
+		if (rc == 0)
+			rc = replay(worker, result, segment, order, now_ns);
+		if (rc < 0 || worker->ops->stopped_at(worker->engine) == UINT64_MAX)
+			return rc;
+		rc = ptf_resync_next(&worker->resync, input,
+		        worker->ops->stopped_at(worker->engine), &worker->recording->engine.clock);
+		if (rc == 1)
+			now_ns = ptf_clock_ns(&input->resume->clock);
+	} while (rc == 1);
+	return rc;
 }
 
 static bool fit_spans(struct ptf_segment_worker *worker, const struct ptf_aux_segment *segment,
@@ -156,8 +178,6 @@ struct ptf_segment_result *ptf_segment_worker_run(
 	if (!input.bytes || !fit_spans(worker, segment, &input))
 		result->rc = -PTF_ENOMEM;
 	else
-		result->rc = worker->ops->begin(worker->engine, &input);
-	if (result->rc == 0)
-		result->rc = replay(worker, result, segment, order);
+		result->rc = run_segment(worker, result, segment, order, &input);
 	return result;
 }

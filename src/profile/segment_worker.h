@@ -5,6 +5,7 @@
 
 #include "profile/recording.h"
 #include "profile/thread_filter.h"
+#include "pt/resync.h"
 #include "stack/fragment.h"
 
 PTF_VEC_TYPEDEF(ptf_fragments, struct ptf_fragment *);
@@ -24,6 +25,7 @@ struct ptf_segment_worker {
 	struct ptf_fragment_builder builder;
 	struct ptf_stack_rule_counts rules;
 	struct ptf_scratch scratch;
+	struct ptf_resync resync;
 	struct ptf_run_spans spans;    /* of the segment in hand, when they had to be changed */
 	struct ptf_slice_counts slice; /* of the items in the slice; the engine's are of whole
 	                                * segments */

@@ -571,6 +571,11 @@ static int engine_next(struct ptf_flow_engine *e, const struct ptf_flow_item **i
 	return 0;
 }
 
+static uint64_t engine_stopped_at(const struct ptf_flow_engine *e)
+{
+	return e->teller.stopped_at;
+}
+
 static const struct ptf_engine_counts *engine_counts(const struct ptf_flow_engine *e)
 {
 	return &e->teller.counts;
@@ -585,4 +590,5 @@ const struct ptf_flow_engine_ops ptf_engine_libipt = {
         .begin = engine_begin,
         .next = engine_next,
         .counts = engine_counts,
+        .stopped_at = engine_stopped_at,
 };

@@ -747,6 +747,11 @@ static int engine_next(struct ptf_flow_engine *e, const struct ptf_flow_item **i
 	return 0;
 }
 
+static uint64_t engine_stopped_at(const struct ptf_flow_engine *e)
+{
+	return e->t.stopped_at;
+}
+
 static const struct ptf_engine_counts *engine_counts(const struct ptf_flow_engine *e)
 {
 	return &e->t.counts;
@@ -761,4 +766,5 @@ const struct ptf_flow_engine_ops ptf_engine_fast = {
         .begin = engine_begin,
         .next = engine_next,
         .counts = engine_counts,
+        .stopped_at = engine_stopped_at,
 };

@@ -41,6 +41,12 @@ struct ptf_engine_config {
 	struct ptf_code_images *images; /* borrowed */
 };
 
+/* What is known where a segment goes on (pt/resync.h). */
+struct ptf_resume {
+	struct ptf_clock clock; /* there */
+	uint64_t header_size;   /* bytes of the PSB+ that was made up */
+};
+
 /* A segment with its bytes and the history of who ran on its stream. */
 struct ptf_engine_input {
 	const uint8_t *bytes;             /* begins with a PSB; valid until the segment is done */
@@ -49,6 +55,7 @@ struct ptf_engine_input {
 	const struct ptf_run_span *spans; /* n_spans > 0 */
 	size_t n_spans;
 	bool filtered; /* an address filter was set: tracing stops where code leaves it */
+	const struct ptf_resume *resume; /* NULL: a whole segment; else the rest of one */
 };
 
 /* Raw counts, summed over the segments of one engine. */
@@ -84,6 +91,9 @@ struct ptf_flow_engine_ops {
 	/* The next item, valid until the next call: 0 item, 1 end, -PTF_ENOMEM. */
 	int (*next)(struct ptf_flow_engine *engine, const struct ptf_flow_item **item);
 	const struct ptf_engine_counts *(*counts)(const struct ptf_flow_engine *engine);
+	/* The segment is done: where it was given up for want of code, bytes from its beginning;
+	 * UINT64_MAX when it was not. Behind that place it can go on, as pt/resync.h does it. */
+	uint64_t (*stopped_at)(const struct ptf_flow_engine *engine);
 };
 
 extern const struct ptf_flow_engine_ops ptf_engine_fast;

@@ -182,6 +182,23 @@ int ptf_flow_teller_tell(struct ptf_flow_teller *t, uint64_t to)
 
 /* ---- a segment ---- */
 
+/* The segment goes on: what was given up is less, and its clock is known. */
+static void resume(struct ptf_flow_teller *t, struct ptf_psb_plus *plus)
+{
+	t->counts.lost_bytes -= t->input.next_psb - t->input.resume->header_size;
+	t->clock = t->input.resume->clock;
+	plus->ns = ptf_clock_ns(&t->clock);
+}
+
+/* Behind which errors can a segment go on? Those for want of code; where it goes on, calls are not
+ * known that returns are compressed against. */
+static bool can_go_on(const struct ptf_flow_teller *t, int code)
+{
+	return code == pte_nomap ||
+	       (t->input.resume && (code == pte_retstack_empty || code == pte_bad_retcomp ||
+	                                   code == pte_bad_query));
+}
+
 void ptf_flow_teller_begin(struct ptf_flow_teller *t, const struct ptf_clock_params *clock,
         const struct ptf_engine_input *input, struct ptf_psb_plus *plus)
 {
@@ -195,12 +212,16 @@ void ptf_flow_teller_begin(struct ptf_flow_teller *t, const struct ptf_clock_par
 	t->began_off = true;
 	t->transfer = (struct ptf_transfer){.ip = PTF_NO_IP};
 	t->packet = (struct ptf_open_packet){.direct_ns = PTF_NO_TIME, .loose_ns = PTF_NO_TIME};
-	t->counts.psbs++;
+	t->stopped_at = UINT64_MAX;
 	ptf_clock_init(&t->clock, clock);
 	ptf_flow_timer_begin(&t->timer, &t->counts.distances);
 	ptf_psb_plus_read(plus, clock, input->bytes, input->size);
 	ptf_psb_plus_read(&t->next_plus, clock, input->bytes + input->next_psb,
 	        input->size - input->next_psb);
+	if (input->resume)
+		resume(t, plus);
+	else
+		t->counts.psbs++;
 	seek_span(t, plus->ns);
 }
 
@@ -288,6 +309,8 @@ int ptf_flow_teller_give_up(struct ptf_flow_teller *t, int code, uint64_t ip, ui
 	/* A transfer to where there is no code is told: that place is under the lost time then. */
 	rc = ptf_flow_teller_tell(t, no_code && ip != t->transfer.ip ? ip : PTF_NO_IP);
 	t->done = true;
+	if (can_go_on(t, code))
+		t->stopped_at = offset;
 	t->counts.errors++;
 	if (offset < t->input.next_psb)
 		t->counts.lost_bytes += t->input.next_psb - offset;

@@ -60,6 +60,7 @@ struct ptf_flow_teller {
 	uint64_t due_ns;               /* ... as do others up to this time */
 	bool began_off;                /* tracing has been off since the segment began */
 	bool done;                     /* the last item of the segment is told */
+	uint64_t stopped_at;           /* see ptf_flow_engine_ops */
 };
 
 void ptf_flow_teller_release(struct ptf_flow_teller *t);

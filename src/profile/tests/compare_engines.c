@@ -4,14 +4,17 @@
 #include <string.h>
 
 #include "profile/recording.h"
+#include "pt/resync.h"
 #include "pt/tests/engine_compare.h"
 
 static bool compare_segment(struct ptf_engine_pair *pair, struct ptf_recording *recording,
-        const struct ptf_aux_segment *segment, struct ptf_scratch *scratch)
+        const struct ptf_aux_segment *segment, struct ptf_scratch *scratch,
+        struct ptf_resync *resync)
 {
 	struct ptf_engine_input input = {.size = segment->size, .next_psb = segment->next_psb};
 	const char *report;
 	char name[96];
+	int rc;
 
 	input.bytes = ptf_aux_segment_bytes(&recording->streams, segment, scratch);
 	input.spans = recording->spans[segment->stream].v;
@@ -19,10 +22,26 @@ static bool compare_segment(struct ptf_engine_pair *pair, struct ptf_recording *
 	input.filtered = recording->filtered;
 	snprintf(name, sizeof(name), "stream %u segment %u at AUX offset %" PRIu64, segment->stream,
 	        segment->number, segment->aux_offset);
-	if (ptf_engine_pair_compare(pair, &input, name, &report))
-		return true;
-	fputs(report, stdout);
-	return false;
+	ptf_resync_begin(resync);
+	do {
+		uint64_t stopped[2];
+
+		if (!ptf_engine_pair_compare(pair, &input, name, &report)) {
+			fputs(report, stdout);
+			return false;
+		}
+		for (int i = 0; i < 2; i++)
+			stopped[i] = pair->ops[i]->stopped_at(pair->engines[i]);
+		if (stopped[0] != stopped[1]) {
+			printf("%s: stopped at %" PRIx64 ", at %" PRIx64 "\n", name, stopped[0],
+			        stopped[1]);
+			return false;
+		}
+		if (stopped[0] == UINT64_MAX)
+			return true;
+		rc = ptf_resync_next(resync, &input, stopped[0], &recording->engine.clock);
+	} while (rc == 1);
+	return rc == 0;
 }
 
 int main(int argc, char **argv)
@@ -31,6 +50,7 @@ int main(int argc, char **argv)
 	struct ptf_recording recording;
 	const struct ptf_time_slice whole = {0};
 	struct ptf_scratch scratch = {0};
+	struct ptf_resync resync = {0};
 	struct ptf_engine_pair pair;
 	struct ptf_error err;
 	const char *report;
@@ -46,7 +66,7 @@ int main(int argc, char **argv)
 	if (!ptf_engine_pair_init(&pair, &recording.engine))
 		return 1;
 	ptf_vec_foreach (segment, &recording.streams.segments) {
-		bad += !compare_segment(&pair, &recording, segment, &scratch);
+		bad += !compare_segment(&pair, &recording, segment, &scratch, &resync);
 		if (bad >= 3)
 			break;
 	}
@@ -58,6 +78,7 @@ int main(int argc, char **argv)
 	        bad ? "different" : "equal");
 	ptf_engine_pair_release(&pair);
 	free(scratch.bytes);
+	ptf_resync_release(&resync);
 	ptf_recording_release(&recording);
 	ptf_function_table_destroy(functions);
 	return bad ? 1 : 0;
