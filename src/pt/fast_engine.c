@@ -110,6 +110,22 @@ uint64_t ptf_fast_read_ahead(const struct ptf_flow_engine *e)
 	return at;
 }
 
+uint64_t ptf_fast_take_timing(struct ptf_flow_engine *e)
+{
+	uint64_t end = ptf_fast_read_ahead(e);
+	struct ptf_packet packet;
+
+	while (e->pos < end) {
+		int n = decode(e, e->pos, &e->block, &packet);
+
+		if (packet.kind == PTF_PACKET_FUP)
+			break;
+		ptf_flow_teller_timing(&e->t, &packet);
+		e->pos += (uint64_t)n;
+	}
+	return end;
+}
+
 /* ---- branches ---- */
 
 static int take_tnt(struct ptf_flow_engine *e, const struct ptf_packet *packet)

@@ -108,4 +108,7 @@ int ptf_fast_walk_to(struct ptf_flow_engine *e, const struct ptf_block_search *s
 /* The offset of the next packet that matters for flow, from e->pos on: how far libipt had read. */
 uint64_t ptf_fast_read_ahead(const struct ptf_flow_engine *e);
 
+/* The same, and takes the timing packets up to there that no FUP stands before. */
+uint64_t ptf_fast_take_timing(struct ptf_flow_engine *e);
+
 #endif

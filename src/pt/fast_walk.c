@@ -244,10 +244,10 @@ static int enter(struct ptf_flow_engine *e, const struct ptf_code_block *b)
 	return e->prev ? 0 : ptf_flow_teller_tell(&e->t, b->ip);
 }
 
-/* From which packet on the segment is lost. */
-static uint64_t lost_from(const struct ptf_flow_engine *e)
+/* From which packet on the segment is lost. Timing packets before it still tell the time. */
+static uint64_t lost_from(struct ptf_flow_engine *e)
 {
-	return e->fresh ? e->packet_at : ptf_fast_read_ahead(e);
+	return e->fresh ? e->packet_at : ptf_fast_take_timing(e);
 }
 
 /* The packets do not fit the code at block b: it ran, and nobody knows where it went. */
