@@ -45,7 +45,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp calls_argp = {options, parse_option, NULL,
-        "Tells how long the calls of one function took: percentiles, a histogram, and the slowest\n"
+        "Tells how long the calls of one function took: percentiles, a histogram, and the slowest "
         "ones with where their time went.",
         ptf_common_children, NULL, NULL};
 

@@ -90,11 +90,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 static const struct argp diff_argp = {options, parse_option, "[A B]",
         "Compares two recordings or files of folded stacks, or the slowest calls of a function "
-        "with\n"
-        "the others.\v"
+        "with the others.\v"
         "`ptflame diff A B' compares B with A. `ptflame diff -i FILE --under FUNCTION --slowest "
-        "1%'\n"
-        "compares, for each call of FUNCTION, its slowest calls (B) with all others (A).",
+        "1%' compares, for each call of FUNCTION, its slowest calls (B) with all others (A).",
         ptf_watch_children, NULL, NULL};
 
 /* ---- sides ---- */
@@ -159,12 +157,21 @@ static int take_recording(struct ptf_stack_diff *diff, enum ptf_diff_side side, 
 	return rc < 0 ? ptf_command_fail("diff", &err) : PTF_EXIT_OK;
 }
 
-static int take_folded(struct ptf_stack_diff *diff, enum ptf_diff_side side, const char *path)
+static int take_folded(struct ptf_stack_diff *diff, enum ptf_diff_side side, const char *path,
+        const struct diff_options *o)
 {
 	struct ptf_error err = {0};
-	FILE *in = fopen(path, "r");
+	FILE *in;
 	int rc;
 
+	if (o->watch.under) {
+		fprintf(stderr,
+		        "ptflame diff: %s is no recording: in folded stacks calls cannot be told "
+		        "apart with --under\n",
+		        path);
+		return PTF_EXIT_USAGE;
+	}
+	in = fopen(path, "r");
 	if (!in) {
 		ptf_error_set_errno(&err, errno, "%s", path);
 		return ptf_command_fail("diff", &err);
@@ -182,7 +189,7 @@ static int take_files(struct ptf_stack_diff *diff, struct diff_options *o)
 		diff->names[side] = o->files[side];
 		status = is_recording(o->files[side])
 		                 ? take_recording(diff, (enum ptf_diff_side)side, o->files[side], o)
-		                 : take_folded(diff, (enum ptf_diff_side)side, o->files[side]);
+		                 : take_folded(diff, (enum ptf_diff_side)side, o->files[side], o);
 	}
 	return status;
 }

@@ -268,6 +268,11 @@ class Planned(lib.TestCase):
                         ["diff", "-i", self.data, "--under", "request"]):
             with self.subTest(command=command):
                 self.assertEqual(failure(command).returncode, 2)
+        with open(self.file("good.folded"), "w", encoding="utf-8") as file:
+            file.write("a;b 5\n")
+        result = failure(["diff", self.file("good.folded"), self.file("good.folded"),
+                          "--under", "b"])
+        self.assertEqual(result.returncode, 2)
         bad = self.file("bad.folded")
         for text in ("a;b\n", "a;b 1.5\n", "a;b 99999999999999999999\n", " 5\n", "5\n"):
             with open(bad, "w", encoding="utf-8") as file:
