@@ -12,6 +12,7 @@ static bool compare_segment(struct ptf_engine_pair *pair, struct ptf_recording *
         struct ptf_resync *resync)
 {
 	struct ptf_engine_input input = {.size = segment->size, .next_psb = segment->next_psb};
+	struct ptf_engine_input inputs[2];
 	const char *report;
 	char name[96];
 	int rc;
@@ -26,7 +27,8 @@ static bool compare_segment(struct ptf_engine_pair *pair, struct ptf_recording *
 	do {
 		uint64_t stopped[2];
 
-		if (!ptf_engine_pair_compare(pair, &input, name, &report)) {
+		inputs[0] = inputs[1] = input;
+		if (!ptf_engine_pair_compare(pair, inputs, name, &report)) {
 			fputs(report, stdout);
 			return false;
 		}

@@ -73,7 +73,7 @@ static void report_kept(const char *engine, const struct ptf_flow_item *kept, ui
 		report_item(engine, i, &kept[i % KEPT]);
 }
 
-bool ptf_engine_pair_compare(struct ptf_engine_pair *pair, const struct ptf_engine_input *input,
+bool ptf_engine_pair_compare(struct ptf_engine_pair *pair, const struct ptf_engine_input inputs[2],
         const char *name, const char **report)
 {
 	struct ptf_flow_item kept[2][KEPT];
@@ -83,7 +83,7 @@ bool ptf_engine_pair_compare(struct ptf_engine_pair *pair, const struct ptf_engi
 	report_size = 0;
 	report_text[0] = '\0';
 	for (unsigned i = 0; i < 2; i++) {
-		if (pair->ops[i]->begin(pair->engines[i], input) < 0)
+		if (pair->ops[i]->begin(pair->engines[i], &inputs[i]) < 0)
 			return false;
 	}
 	for (;; n++) {

@@ -18,9 +18,9 @@ struct ptf_engine_pair {
 bool ptf_engine_pair_init(struct ptf_engine_pair *pair, const struct ptf_engine_config *config);
 void ptf_engine_pair_release(struct ptf_engine_pair *pair);
 
-/* Decodes a segment with both. False when they differ: then the last items of both stand in
- * `report` (a static buffer), with `name` before them. */
-bool ptf_engine_pair_compare(struct ptf_engine_pair *pair, const struct ptf_engine_input *input,
+/* Decodes a segment with both: the fast engine inputs[0], libipt inputs[1]. False when they differ:
+ * then the last items of both stand in `report` (a static buffer), with `name` before them. */
+bool ptf_engine_pair_compare(struct ptf_engine_pair *pair, const struct ptf_engine_input inputs[2],
         const char *name, const char **report);
 
 /* Do the counts that both summed up agree? */

@@ -264,11 +264,29 @@ static void overflow(struct machine *m)
 
 /* ---- packets that only tell ---- */
 
+/* A PEBS record: a block of items, which outside of it would be TNT. */
+static void put_pebs_block(struct machine *m)
+{
+	size_t from = m->trace->n, item = ptf_random_one_in(m->random, 2) ? 4 : 8;
+
+	put_ext(m, 0x63); /* BBP */
+	put(m, (item == 4 ? 0x80 : 0) | ptf_random_below(m->random, 32), 1);
+	for (size_t n = 1 + ptf_random_below(m->random, 5); n; n--) {
+		put(m, ptf_random_below(m->random, 32) << 3 | 4, 1);
+		put(m, ptf_random_next(m->random), item);
+	}
+	put_ext(m, 0x33); /* BEP */
+	memset(m->trace->known + from, 1, m->trace->n - from);
+}
+
 static void put_event_packet(struct machine *m)
 {
 	flush(m);
 	put_timing(m);
 	switch (ptf_random_below(m->random, m->on ? 8 : 12)) {
+	case 7:
+		put_pebs_block(m);
+		return;
 	case 0:
 		put_cbr(m);
 		return;
@@ -537,6 +555,7 @@ void ptf_random_trace_make(struct ptf_random_trace *trace, const struct ptf_rand
 	struct machine m = {.trace = trace, .program = program, .random = random};
 
 	trace->n = trace->n_psbs = 0;
+	memset(trace->known, 0, sizeof(trace->known));
 	m.at = anywhere(&m);
 	m.on = !ptf_random_one_in(random, 4);
 	m.no_retcomp = ptf_random_one_in(random, 4);
@@ -553,4 +572,7 @@ void ptf_random_trace_make(struct ptf_random_trace *trace, const struct ptf_rand
 			step(&m);
 	}
 	flush(&m);
+	/* Ones mark what is to be left out. */
+	for (size_t i = 0; i < trace->n; i++)
+		trace->known[i] = trace->known[i] ? 0 : trace->bytes[i];
 }

@@ -15,6 +15,8 @@ enum {
 
 struct ptf_random_trace {
 	uint8_t bytes[PTF_TRACE_MAX_BYTES];
+	uint8_t known[PTF_TRACE_MAX_BYTES]; /* the same with PADs for what libipt 2.0.5 does not
+	                                     * know: BBP, BIP, BEP */
 	size_t n;
 	size_t psbs[PTF_TRACE_MAX_PSBS];     /* offsets */
 	size_t psb_ends[PTF_TRACE_MAX_PSBS]; /* offsets behind their PSBEND */

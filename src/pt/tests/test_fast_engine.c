@@ -74,14 +74,17 @@ static void compare_trace(struct world *w, const struct ptf_random_trace *trace,
 	for (size_t i = 0; i < trace->n_psbs; i++) {
 		bool last = i + 1 == trace->n_psbs;
 		size_t from = trace->psbs[i];
-		struct ptf_engine_input input = {.bytes = trace->bytes + from,
-		        .size = (last ? trace->n : trace->psb_ends[i + 1]) - from,
-		        .next_psb = (last ? trace->n : trace->psbs[i + 1]) - from,
-		        .spans = w->spans,
-		        .n_spans = 2};
+		struct ptf_engine_input inputs[2],
+		        input = {.bytes = trace->bytes + from,
+		                .size = (last ? trace->n : trace->psb_ends[i + 1]) - from,
+		                .next_psb = (last ? trace->n : trace->psbs[i + 1]) - from,
+		                .spans = w->spans,
+		                .n_spans = 2};
 
 		snprintf(name, sizeof(name), "seed %llu segment %zu", (unsigned long long)seed, i);
-		if (!ptf_engine_pair_compare(&w->pair, &input, name, &report)) {
+		inputs[0] = inputs[1] = input;
+		inputs[1].bytes = trace->known + from;
+		if (!ptf_engine_pair_compare(&w->pair, inputs, name, &report)) {
 			fputs(report, stderr);
 			fail();
 		}
