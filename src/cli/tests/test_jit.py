@@ -12,6 +12,7 @@ import struct
 import unittest
 
 import ptf_testlib as lib
+import ptf_tracelib as tracelib
 
 NODE_PROGRAM = """
 function fib(n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }
@@ -131,6 +132,63 @@ class Dump(JitCase):
         for name in ("before_jit", "called_back", "after_jit"):
             self.assertLessEqual(calls[name], truth.calls[name], name)
         return bool(re.search(r"jit-\d+\.dump: .*", result.stderr))
+
+
+class WhileItRuns(lib.TestCase):
+    """Code that is replaced while the program runs on without a system call: recordings written by
+    hand (ptf_tracelib)."""
+
+    PID, LOOP, PLACE = 10, 0x7f0000000000, 0x7f0000001000
+    START, END, REPLACED = 10_000, 20_000, 15_000
+    LOOP_CODE = b"\xff\xd0\xeb\xfc"  # call *%rax; jmp to it
+    FIRST, SECOND = b"\xc3", b"\xff\xd3\xc3"  # ret; call *%rbx, ret
+
+    def dump(self, path):
+        def load(time, start, name, code):
+            body = struct.pack("<IIQQQQ", self.PID, self.PID, start, start, len(code), 0)
+            body += name.encode() + b"\0" + code
+            return struct.pack("<IIQ", 0, 16 + len(body), time) + body
+
+        with open(path, "wb") as file:
+            file.write(struct.pack("<IIIIIIQQ", 0x4a695444, 1, 40, 62, 0, self.PID, self.START, 0))
+            file.write(load(10_010, self.LOOP, "loop", self.LOOP_CODE))
+            file.write(load(10_020, self.PLACE, "first", self.FIRST))
+            file.write(load(self.REPLACED, self.PLACE, "second", self.SECOND))
+
+    def recording(self):
+        code = tracelib.Stages()
+        path = self.file("jit-10.dump")
+        self.dump(path)
+        made = tracelib.Recording(window=(self.START, self.END))
+        made.program(self.PID, self.PID, "jit", code)
+        made.mmap(self.PID, path, 0x7e0000000000, 0x1000, 0, time=self.START)
+        stream = made.stream(tid=self.PID).psb(10_100, self.LOOP)
+        for time in range(11_000, 20_000, 1_000):
+            stream.tip(self.PLACE, time)
+            if time >= self.REPLACED:
+                stream.tip(code.leaf, time + 100)
+                stream.tnt("1", time + 200)
+            stream.tnt("1", time + 300)
+        return made.write(self.file("perf.data"), self.END - 1)
+
+    def test_replaced(self):
+        path = self.recording()
+        for engine in lib.engines():
+            with self.subTest(engine=engine):
+                report = lib.report_json(path, "--engine", engine)
+                self.assertEqual(report["decode"]["errors"], 0)
+                self.assertEqual(lib.identity_errors(report), [])
+                calls = calls_of(report)
+                self.assertEqual((calls["first"], calls["second"], calls["leaf"]), (4, 5, 5))
+                stacks = dict((tuple(frames[1:]), n) for frames, n in lib.report_folded(
+                    path, "--engine", engine, "--weight", "calls"))
+                self.assertEqual(stacks["loop", "second", "leaf"], 5)
+                times = dict((tuple(frames[1:]), n) for frames, n in lib.report_folded(
+                    path, "--engine", engine))
+                self.assertEqual(times["loop", "first"], 4 * 300)
+                # Where the last return went no packet tells.
+                self.assertEqual(times["loop", "second"] + times["loop", "second", "leaf"],
+                                 4 * 300 + self.END - 19_000)
 
 
 class Map(JitCase):
