@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/commands.h"
 #include "cli/watch_options.h"
@@ -67,21 +68,33 @@ static const struct argp report_argp = {options, parse_option, NULL,
         "Folded stacks go to standard output and feed flamegraph.pl; `-o flame.svg' draws them.",
         ptf_watch_children, NULL, NULL};
 
-/* By name, else by the output's ending, else folded; NULL: no such name. */
-static const struct ptf_output_format *choose_format(const struct report_options *o)
+/* The ending of a file name with its dot, "" when it has none. */
+static const char *ending_of(const char *path)
 {
-	const struct ptf_output_format *format = NULL;
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+	const char *dot = strrchr(name, '.');
 
-	if (o->format)
-		return ptf_output_format_find(o->format);
-	if (o->output)
-		format = ptf_output_format_of_file(o->output);
-	return format ? format : ptf_output_formats[0];
+	return dot && dot != name ? dot : "";
 }
 
-static void list_formats(const char *wanted)
+/* By name, else by the output's ending; folded when there is neither. NULL: no such format. */
+static const struct ptf_output_format *choose_format(const struct report_options *o)
 {
-	fprintf(stderr, "ptflame report: no format '%s'; there are", wanted);
+	if (o->format)
+		return ptf_output_format_find(o->format);
+	if (o->output && *ending_of(o->output))
+		return ptf_output_format_of_file(o->output);
+	return ptf_output_formats[0];
+}
+
+static void list_formats(const struct report_options *o)
+{
+	if (o->format)
+		fprintf(stderr, "ptflame report: no format '%s'; there are", o->format);
+	else
+		fprintf(stderr, "ptflame report: %s: no format for '%s'; -f names one of",
+		        o->output, ending_of(o->output));
 	for (size_t i = 0; ptf_output_formats[i]; i++)
 		fprintf(stderr, " %s", ptf_output_formats[i]->name);
 	fprintf(stderr, "\n");
@@ -143,7 +156,7 @@ int cmd_report(int argc, char **argv)
 	argp_parse(&report_argp, argc, argv, 0, NULL, &o);
 	format = choose_format(&o);
 	if (!format) {
-		list_formats(o.format);
+		list_formats(&o);
 		return PTF_EXIT_USAGE;
 	}
 	return run_report(&o, format);

@@ -72,7 +72,7 @@ static int write_folded(const struct ptf_profile *profile, const struct ptf_outp
 
 const struct ptf_output_format ptf_output_folded = {
         .name = "folded",
-        .endings = (const char *const[]){".folded", ".collapsed", NULL},
+        .endings = (const char *const[]){".folded", ".collapsed", ".txt", NULL},
         .help = "one line for each stack, for flamegraph.pl and other tools",
         .write = write_folded,
 };

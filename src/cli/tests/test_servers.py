@@ -185,6 +185,11 @@ class Redis(Server):
         self.assertEqual(sum(v for _, v in off), sum(t["off_ns"] for t in report["threads"]))
         calls = lib.report_folded(data, "--weight", "calls")
         self.assertEqual(sum(v for _, v in calls), sum(f["calls"] for f in report["functions"]))
+        strange = self.file("flame.strange")
+        result = lib.run([lib.PTFLAME, "report", "-i", data, "-o", strange], check=False)
+        self.assertEqual(result.returncode, 2)
+        self.assertIn(".strange", result.stderr)
+        self.assertFalse(os.path.exists(strange))
 
 
 class Memcached(Server):

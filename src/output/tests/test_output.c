@@ -333,6 +333,7 @@ static void formats_are_found(void **state)
 	assert_null(ptf_output_format_find("jso"));
 	assert_ptr_equal(ptf_output_format_of_file("/tmp/a.b.SVG"), &ptf_output_svg);
 	assert_ptr_equal(ptf_output_format_of_file("x.folded"), &ptf_output_folded);
+	assert_ptr_equal(ptf_output_format_of_file("out.txt"), &ptf_output_folded);
 	assert_null(ptf_output_format_of_file("x.json.gz"));
 	assert_null(ptf_output_format_of_file(".svg"));
 	assert_ptr_equal(ptf_output_formats[0], &ptf_output_folded);
