@@ -230,11 +230,12 @@ static void print_losses(const struct ptf_profile *profile)
 	const struct ptf_profile_decode *decode = &profile->decode;
 
 	for (size_t i = 0; i < profile->n_missing; i++)
-		fprintf(stderr,
-		        "not decoded for want of %s: %s (%" PRIu64
-		        " places); give a directory that holds it with --symfs\n",
+		fprintf(stderr, "not decoded for want of %s: %s (%" PRIu64 " places); give %s\n",
 		        profile->missing[i].path, profile->missing[i].problem,
-		        profile->missing[i].errors);
+		        profile->missing[i].errors,
+		        strncmp(profile->missing[i].path, "[kernel", 7) == 0
+		                ? "the kernel's image with --vmlinux"
+		                : "a directory that holds it with --symfs");
 	if (decode->lost_records)
 		fprintf(stderr,
 		        "%" PRIu64 " records were lost: if they told of context switches, on and "
