@@ -34,7 +34,8 @@ static void put_load(FILE *file, uint64_t time, uint64_t start, const char *name
 	put(file, 0, 4);
 	put(file, 16 + 40 + name_size + size, 4);
 	put(file, time, 8);
-	put(file, 0, 16); /* pid, tid, vma */
+	put(file, 0, 8); /* pid, tid */
+	put(file, 0, 8); /* vma */
 	put(file, start, 8);
 	put(file, size, 8);
 	put(file, 0, 8);
@@ -51,7 +52,8 @@ static void write_dump(const char *path)
 	put(file, 1, 4);
 	put(file, 40, 4);
 	put(file, 62, 4);
-	put(file, 0, 24);
+	for (int i = 0; i < 3; i++)
+		put(file, 0, 8); /* pad, pid, timestamp, flags */
 	put_load(file, 100, PLACE, "first", "AAAA");
 	put_load(file, 200, SPARE, "spare", "SSSS");
 	put_load(file, 300, PLACE, "second", "BBBB");
