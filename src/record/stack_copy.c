@@ -63,7 +63,13 @@ int ptf_stack_copies_init(struct ptf_stack_copies *copies, struct ptf_error *err
 	if (ring == MAP_FAILED)
 		return ptf_error_set_errno(err, errnum, "the perf clock");
 	copies->clock = ring;
-	return 0;
+	copies->scratch = mmap(NULL, PTF_UNWIND_STACK_MAX, PROT_READ | PROT_WRITE,
+	        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (copies->scratch != MAP_FAILED)
+		return 0;
+	copies->scratch = NULL;
+	ptf_stack_copies_release(copies);
+	return no_memory(err);
 }
 
 uint64_t ptf_stack_copies_now(const struct ptf_stack_copies *copies)
@@ -93,6 +99,8 @@ void ptf_stack_copies_release(struct ptf_stack_copies *copies)
 	ptf_vec_release(&copies->threads);
 	ptf_vec_release(&copies->processes);
 	ptf_arena_release(&copies->arena);
+	if (copies->scratch)
+		munmap(copies->scratch, PTF_UNWIND_STACK_MAX);
 	if (copies->clock)
 		munmap(copies->clock, 2 * (size_t)getpagesize());
 	*copies = (struct ptf_stack_copies){0};
@@ -158,18 +166,17 @@ static int read_maps(struct ptf_stack_copies *copies, pid_t pid, struct ptf_erro
 
 /* ---- one thread ---- */
 
-/* Copies what is mapped from the red zone below the stack pointer upwards. A vector is copied whole
- * or not at all, so each is a page. */
-static void copy_stack(struct ptf_thread_copy *copy, pid_t tid)
+/* Copies what is mapped from the red zone below the stack pointer upwards into the scratch memory.
+ * A vector is copied whole or not at all, so each is a page. */
+static void copy_stack(struct ptf_thread_copy *copy, uint8_t *scratch, pid_t tid)
 {
 	enum { VECTORS = 256 };
 	size_t page = (size_t)getpagesize(), room = PTF_UNWIND_STACK_MAX;
-	uint8_t *stack = malloc(room);
-	bool more = stack != NULL;
+	bool more = true;
 
 	copy->addr = copy->regs[PTF_UNWIND_RSP] - PTF_UNWIND_RED_ZONE;
 	while (more && copy->size < room) {
-		struct iovec local = {stack + copy->size, 0}, remote[VECTORS];
+		struct iovec local = {scratch + copy->size, 0}, remote[VECTORS];
 		uint64_t at = copy->addr + copy->size;
 		ssize_t got;
 
@@ -186,7 +193,16 @@ static void copy_stack(struct ptf_thread_copy *copy, pid_t tid)
 		copy->size += got > 0 ? (size_t)got : 0;
 		more = got == (ssize_t)local.iov_len;
 	}
-	copy->stack = stack ? realloc(stack, copy->size ? copy->size : 1) : NULL;
+}
+
+/* Gives the copy memory of its own: not while its thread waits. */
+static void keep_stack(struct ptf_thread_copy *copy, const uint8_t *scratch)
+{
+	uint8_t *stack = malloc(copy->size + 1);
+
+	if (stack)
+		memcpy(stack, scratch, copy->size);
+	copy->stack = stack;
 }
 
 static bool copy_registers(struct ptf_thread_copy *copy, pid_t tid)
@@ -210,15 +226,19 @@ static void copy_and_release(
 {
 	int signal = status >> 16 ? 0 : WSTOPSIG(status);
 	uint64_t stop_ns;
+	bool copied;
 
 	thread->waiting = false;
 	thread->time_ns = ptf_stack_copies_now(copies);
-	if (copy_registers(&thread->copy, thread->tid))
-		copy_stack(&thread->copy, thread->tid);
+	copied = copy_registers(&thread->copy, thread->tid);
+	if (copied)
+		copy_stack(&thread->copy, copies->scratch, thread->tid);
 	ptrace(PTRACE_DETACH, thread->tid, NULL, (void *)(long)signal);
 	stop_ns = monotonic_ns() - thread->asked_ns;
 	if (stop_ns > copies->longest_stop_ns)
 		copies->longest_stop_ns = stop_ns;
+	if (copied)
+		keep_stack(&thread->copy, copies->scratch);
 }
 
 /* Looks whether the thread has stopped, then copies it. */
@@ -252,15 +272,19 @@ static void stop_and_copy(struct ptf_stack_copies *copies, struct ptf_stack_copy
 	}
 }
 
-void ptf_stack_copies_poll(struct ptf_stack_copies *copies)
+bool ptf_stack_copies_poll(struct ptf_stack_copies *copies)
 {
+	bool waits = false;
+
 	ptf_vec_foreach (thread, &copies->threads) {
 		if (!thread->waiting)
 			continue;
 		/* How long it waits in the kernel is not our doing: the stop begins at its end. */
 		thread->asked_ns = monotonic_ns();
 		look_at(copies, thread);
+		waits |= thread->waiting;
 	}
+	return waits;
 }
 
 /* ---- all threads ---- */

@@ -37,10 +37,12 @@ struct ptf_process_code {
 struct ptf_stack_copies {
 	PTF_VEC(struct ptf_stack_copy) threads;
 	PTF_VEC(struct ptf_process_code) processes;
-	struct ptf_arena arena;   /* names of files */
-	void *clock;              /* ring of an event of ours, whose records tell the perf clock */
-	size_t refused;           /* threads that may not be stopped */
-	uint64_t longest_stop_ns; /* from the request to stop to the release, so at most this */
+	struct ptf_arena arena; /* names of files */
+	void *clock;            /* ring of an event of ours, whose records tell the perf clock */
+	uint8_t *scratch;       /* PTF_UNWIND_STACK_MAX bytes, mapped: where a stack is copied to */
+	size_t refused;         /* threads that may not be stopped */
+	uint64_t longest_stop_ns; /* from the request to stop to the release; of threads that stop
+	                           * late, from when that was noticed */
 };
 
 /* Errors: those of perf_event_open. */
@@ -54,8 +56,9 @@ int ptf_stack_copies_take(
         struct ptf_stack_copies *copies, pid_t pid, pid_t only_tid, struct ptf_error *err);
 
 /* Copies threads that could not stop at once (they sleep where signals do not wake them) and have
- * done so since. To be called as often as a child's state changes, until no thread waits. */
-void ptf_stack_copies_poll(struct ptf_stack_copies *copies);
+ * done so since. To be called as often as a child's state changes, until no thread waits (false).
+ */
+bool ptf_stack_copies_poll(struct ptf_stack_copies *copies);
 
 /* The perf clock now, ns: the time that records of perf events have. */
 uint64_t ptf_stack_copies_now(const struct ptf_stack_copies *copies);

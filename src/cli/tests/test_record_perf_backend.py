@@ -45,6 +45,8 @@ try:
 except OSError as error:
     print("Workload failed:", error, file=sys.stderr)
     sys.exit(255)
+if ended_by: # before there was a child to tell
+    child.terminate()
 status = child.wait()
 with open(os.environ["FAKE_PERF_DATA"], "rb") as data, open(output, "wb") as out:
     out.write(data.read())

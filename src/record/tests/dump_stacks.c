@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "record/stack_copy.h"
 
@@ -41,6 +42,8 @@ int main(int argc, char **argv)
 	}
 	first = ptf_stack_copies_now(&copies);
 	rc = ptf_stack_copies_take(&copies, (pid_t)atoi(argv[1]), 0, &err);
+	for (int i = 0; i < 1000 && ptf_stack_copies_poll(&copies); i++)
+		usleep(1000);
 	last = ptf_stack_copies_now(&copies);
 	ptf_vec_foreach (thread, &copies.threads) {
 		if (rc == 0 && thread->copy.stack)
