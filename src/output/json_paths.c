@@ -11,8 +11,8 @@
 enum { MOST_FRAMES = 1000 };
 
 /* The empty stack is a path of its own, "[unknown]". */
-static bool add_empty_stack(struct ptf_call_tree *joined, const struct ptf_profile *profile,
-        struct ptf_call_node root)
+static bool add_empty_stack(
+        struct ptf_call_tree *joined, const struct ptf_profile *profile, struct ptf_call_node root)
 {
 	struct ptf_call_node *unknown;
 

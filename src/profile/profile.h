@@ -46,8 +46,8 @@ struct ptf_profile_thread {
 	uint64_t states[PTF_STATES]; /* ns; their sum is end_ns - start_ns */
 	struct ptf_call_tree tree;   /* root's children: the outermost frames */
 	const struct ptf_thread_stack *stack; /* when an instant was asked for, else NULL */
-	const struct ptf_slow_calls
-	        *slow; /* of the watched function, or NULL; in the tree's arena */
+	/* Of the watched function, or NULL; in the tree's arena. */
+	const struct ptf_slow_calls *slow;
 };
 
 /* How often something noteworthy happened, for --stats; name and text are static strings. */
