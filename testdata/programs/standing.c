@@ -108,7 +108,7 @@ TRACED static void sway_on(void)
 {
 	arrive();
 	while (!__atomic_load_n(&done, __ATOMIC_RELAXED)) {
-		for (int i = 0; i < 100; i++)
+		for (int i = 0; i < 10; i++)
 			sway(SWAYER_DEPTH);
 		usleep(1000);
 	}
