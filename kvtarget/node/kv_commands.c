@@ -320,31 +320,22 @@ static void add_copied(
 	free(copy.key);
 }
 
-/* Values from the value log pass through a buffer that the thread keeps. */
-static const void *value_bytes(const struct kv_value *value)
-{
-	static _Thread_local struct kv_buffer pool;
-
-	if (!value->file)
-		return value->bytes;
-	pool.n = 0;
-	return kv_value_log_read(value, kv_buffer_extend(&pool, value->size + 1)) ? pool.v : NULL;
-}
-
 static void add_value(struct kv_node *node, struct kv_buffer *reply, struct kv_slice key)
 {
-	struct kv_value *value = kv_store_get(node->store, data_bucket, key);
-	const void *bytes = value ? value_bytes(value) : NULL;
+	static _Thread_local struct kv_buffer pool; /* the thread keeps it */
+	int status;
 
-	if (!value)
+	pool.n = 0;
+	kv_vec_reserve(&pool, 1);
+	status = kv_store_read(node->store, data_bucket, key, &pool);
+	if (status == 1)
 		kv_resp_null(reply);
-	else if (!bytes)
+	else if (status)
 		kv_resp_error(reply, "ERR", "the value cannot be read");
 	else if (node->options.malloc_reads)
-		add_copied(reply, key, bytes, value->size);
+		add_copied(reply, key, pool.v, pool.n);
 	else
-		kv_resp_bulk(reply, bytes, value->size);
-	kv_value_unref(value);
+		kv_resp_bulk(reply, pool.v, pool.n);
 }
 
 static bool run_get(struct kv_node *node, struct kv_request *request)

@@ -26,6 +26,7 @@ static const char usage[] =
         "  --large-value N         bytes from which values go to the value log (4096; 0: never)\n"
         "  --batch-bytes N         messages in one write to a member (1 MiB)\n"
         "  --append-entries N      most entries in one message (1024)\n"
+        "  --inflight N            most messages under way to one member (256)\n"
         "  --forward               pass writes on to the leader instead of answering -MOVED\n"
         "  --recover-prefix        at damage in the log go on with what is before it\n"
         "bottlenecks, the slow one first:\n"
@@ -45,6 +46,7 @@ enum option_key {
 	OPT_LARGE_VALUE,
 	OPT_BATCH_BYTES,
 	OPT_APPEND_ENTRIES,
+	OPT_INFLIGHT,
 	OPT_FORWARD,
 	OPT_RECOVER_PREFIX,
 	OPT_RECOVER,
@@ -62,11 +64,12 @@ static const struct option options[] = {{"id", 1, NULL, OPT_ID}, {"data", 1, NUL
         {"max-clients", 1, NULL, OPT_MAX_CLIENTS}, {"segment-bytes", 1, NULL, OPT_SEGMENT_BYTES},
         {"snapshot-entries", 1, NULL, OPT_SNAPSHOT_ENTRIES},
         {"large-value", 1, NULL, OPT_LARGE_VALUE}, {"batch-bytes", 1, NULL, OPT_BATCH_BYTES},
-        {"append-entries", 1, NULL, OPT_APPEND_ENTRIES}, {"forward", 0, NULL, OPT_FORWARD},
-        {"recover-prefix", 0, NULL, OPT_RECOVER_PREFIX}, {"recover", 1, NULL, OPT_RECOVER},
-        {"wal-sync", 1, NULL, OPT_WAL_SYNC}, {"batch-size", 1, NULL, OPT_BATCH_SIZE},
-        {"row-lock", 1, NULL, OPT_ROW_LOCK}, {"store-lock", 1, NULL, OPT_STORE_LOCK},
-        {"value-alloc", 1, NULL, OPT_VALUE_ALLOC}, {"help", 0, NULL, OPT_HELP}, {0}};
+        {"append-entries", 1, NULL, OPT_APPEND_ENTRIES}, {"inflight", 1, NULL, OPT_INFLIGHT},
+        {"forward", 0, NULL, OPT_FORWARD}, {"recover-prefix", 0, NULL, OPT_RECOVER_PREFIX},
+        {"recover", 1, NULL, OPT_RECOVER}, {"wal-sync", 1, NULL, OPT_WAL_SYNC},
+        {"batch-size", 1, NULL, OPT_BATCH_SIZE}, {"row-lock", 1, NULL, OPT_ROW_LOCK},
+        {"store-lock", 1, NULL, OPT_STORE_LOCK}, {"value-alloc", 1, NULL, OPT_VALUE_ALLOC},
+        {"help", 0, NULL, OPT_HELP}, {0}};
 
 static _Noreturn void misused(const char *what, const char *value)
 {
@@ -188,6 +191,9 @@ static void parse_option(struct kv_options *o, int key, const char *text)
 	case OPT_APPEND_ENTRIES:
 		o->append_entries = number(text, 1, 65536);
 		break;
+	case OPT_INFLIGHT:
+		o->inflight = number(text, 1, 65536);
+		break;
 	case OPT_FORWARD:
 		o->forward = true;
 		break;
@@ -216,7 +222,8 @@ static void parse_options(struct kv_options *o, int argc, char **argv)
 	        .snapshot_entries = 200000,
 	        .large_value = 4096,
 	        .batch_bytes = 1 << 20,
-	        .append_entries = 1024};
+	        .append_entries = 1024,
+	        .inflight = 256};
 	while ((key = getopt_long(argc, argv, "", options, NULL)) >= 0)
 		parse_option(o, key, optarg);
 	if (optind < argc)

@@ -36,6 +36,7 @@ struct kv_options {
 	uint64_t snapshot_entries; /* a snapshot after so many */
 	uint32_t large_value;      /* bytes from which values go to the value log, 0: none */
 	uint32_t batch_bytes;      /* messages in one write to a member */
+	unsigned inflight;         /* messages under way to one member */
 	uint32_t append_entries;   /* most entries in one message */
 	bool forward;              /* pass writes on to the leader */
 	bool intact_prefix;

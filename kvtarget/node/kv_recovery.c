@@ -110,7 +110,7 @@ static int make_raft(struct recovery *r, struct ptf_error *err)
 	        .heartbeat_ticks = 1,
 	        .max_message_bytes = 1 << 20,
 	        .max_message_entries = o->append_entries,
-	        .max_inflight = 64,
+	        .max_inflight = o->inflight,
 	        .max_uncommitted_bytes = 256 << 20,
 	        .seed = (uint64_t)time(NULL)};
 	uint64_t done = r->base_index;

@@ -385,6 +385,30 @@ struct kv_value *kv_store_get(struct kv_store *store, struct kv_slice bucket, st
 	return value;
 }
 
+static int copy_value(const struct kv_value *value, struct kv_buffer *out)
+{
+	uint8_t *at = kv_buffer_extend(out, value->size);
+
+	if (value->file)
+		return kv_value_log_read(value, at) ? 0 : -PTF_EIO;
+	if (value->size)
+		memcpy(at, value->bytes, value->size);
+	return 0;
+}
+
+int kv_store_read(
+        struct kv_store *store, struct kv_slice bucket, struct kv_slice key, struct kv_buffer *out)
+{
+	struct name name = make_name(bucket, key);
+	struct shard *shard = shard_of(store, name.hash);
+	pthread_mutex_t *mutex = lock_shard(store, shard);
+	struct item *item = *find_slot(shard, &name);
+	int status = item ? copy_value(item->value, out) : 1;
+
+	pthread_mutex_unlock(mutex);
+	return status;
+}
+
 bool kv_store_exists(struct kv_store *store, struct kv_slice bucket, struct kv_slice key)
 {
 	struct kv_value *value = kv_store_get(store, bucket, key);

@@ -36,6 +36,11 @@ int kv_store_apply(struct kv_store *store, const struct kv_command *command,
 /* The value of a key with a reference for the caller, NULL when there is none. */
 struct kv_value *kv_store_get(struct kv_store *store, struct kv_slice bucket, struct kv_slice key);
 
+/* Appends the bytes of the key's value to out, copied (from the value log, if they are there)
+ * under the shard's lock. 1: there is no such key; -PTF_EIO: the value log cannot be read. */
+int kv_store_read(
+        struct kv_store *store, struct kv_slice bucket, struct kv_slice key, struct kv_buffer *out);
+
 bool kv_store_exists(struct kv_store *store, struct kv_slice bucket, struct kv_slice key);
 
 /* Appends up to n keys of the bucket that follow `after` (size 0: from the start) in the order of
