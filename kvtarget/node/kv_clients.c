@@ -508,5 +508,6 @@ void *kv_net_run(void *context)
 	pthread_setname_np(pthread_self(), name);
 	uv_async_send(&net->async); /* for what came before */
 	uv_run(&net->loop, UV_RUN_DEFAULT);
+	ptf_vec_release(&net->pool);
 	return NULL;
 }

@@ -106,6 +106,7 @@ struct kv_net {
 	struct kv_connection *connections, *flush;
 	PTF_VEC(struct kv_request *) outbox; /* for kv-raft, sent at the end of a turn */
 	uint64_t last_owner;
+	struct kv_buffer pool; /* values on their way from the store */
 };
 
 struct kv_node {

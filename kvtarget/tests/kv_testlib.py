@@ -97,7 +97,7 @@ class Cluster:
         self.directory = pathlib.Path(directory or tempfile.mkdtemp(prefix="kv-test-"))
         self.ids = list(range(1, nodes + 1))
         self.ports = dict(zip(self.ids, free_ports(nodes)))
-        self.options = list(options) or ["--election-ms", "500"]
+        self.options = list(options) or ["--election-ms", "1000"]
         self.under = list(under)
         self.processes = {}
 

@@ -15,7 +15,7 @@ import kv_testlib as lib
 class Commands(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.cluster = lib.Cluster("--election-ms", "500", "--large-value", "1000")
+        cls.cluster = lib.Cluster("--election-ms", "1000", "--large-value", "1000")
         cls.cluster.__enter__()
         cls.leader = cls.cluster.leader()
 
@@ -158,7 +158,7 @@ class Commands(unittest.TestCase):
 
 class Forward(unittest.TestCase):
     def test_writes_are_passed_on(self):
-        with lib.Cluster("--election-ms", "500", "--forward") as cluster:
+        with lib.Cluster("--election-ms", "1000", "--forward") as cluster:
             follower = cluster.follower()
             with cluster.client(follower) as client:
                 self.assertEqual(client.ask("SET", "a", "1"), "OK")
@@ -181,7 +181,7 @@ class Life(unittest.TestCase):
                     self.assertEqual(client.ask_patiently("GET", f"k{i}"), str(i).encode())
 
     def test_a_late_node_gets_a_snapshot(self):
-        with lib.Cluster("--election-ms", "500", "--snapshot-entries", "500",
+        with lib.Cluster("--election-ms", "1000", "--snapshot-entries", "500",
                          "--segment-bytes", "65536", "--large-value", "2000") as cluster:
             late = cluster.follower()
             cluster.kill(late)
@@ -202,7 +202,7 @@ class Life(unittest.TestCase):
                 self.assertEqual(client.ask_patiently("DBSIZE"), 3000)
                 self.assertEqual(client.ask("GET", "k2990"), b"2990" * 1000)
             # And it starts again from what it was sent.
-            self.assertEqual(cluster.kill(late, signal.SIGTERM), 0)
+            self.assertEqual(cluster.kill(late, signal.SIGTERM), 0, cluster.log(late))
             for how in ["entry", "block", "stream"]:
                 cluster.start(late, "--recover", how)
                 cluster.wait_applied(late, int(info["raft_commit"]))
