@@ -534,12 +534,25 @@ static int take_psb(struct ptf_flow_engine *e)
 
 /* ---- a segment ---- */
 
+/* Blocks kept from segment to segment: more than the largest programs run through. Bytes that are
+ * no trace could lead anywhere. */
+enum { MAX_BLOCKS = 1 << 20 };
+
+static void bound_memory(struct ptf_flow_engine *e)
+{
+	if (e->blocks.n <= MAX_BLOCKS)
+		return;
+	ptf_run_memo_release(&e->memo);
+	ptf_block_cache_release(&e->blocks);
+}
+
 static int engine_begin(struct ptf_flow_engine *e, const struct ptf_engine_input *input)
 {
 	struct psb_header header;
 	struct ptf_psb_plus plus;
 	int rc;
 
+	bound_memory(e);
 	ptf_flow_teller_begin(&e->t, &e->config->clock, input, &plus);
 	e->bytes = input->bytes;
 	e->size = input->size;
