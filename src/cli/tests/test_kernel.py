@@ -167,6 +167,14 @@ class Decoded(KernelCase):
                 self.assertLessEqual(stack.count("entry_SYSCALL_64_[k]"), 1, stack)
                 self.assertFalse(stack[0].startswith("entry"), stack)
 
+    def test_engines_agree(self):
+        """Item by item, also where the kernel's code is missing."""
+        compare = os.path.join(lib.BUILD_ROOT, "src/profile/compare_engines")
+        path = self.write(self.scene())
+        self.assertRegex(lib.run([compare, path]).stdout, "equal$")
+        os.unlink(os.path.join(path, "kcore_dir", "kcore"))
+        self.assertRegex(lib.run([compare, path]).stdout, "equal$")
+
     def test_like_perf(self):
         """perf decodes the same branches with the same names."""
         lib.need_program("perf")
