@@ -7,7 +7,7 @@
 #ifndef KV_STORE_H
 #define KV_STORE_H
 
-#include "common/kv_command.h"
+#include "wal/kv_command.h"
 #include "store/kv_value.h"
 #include "store/kv_value_log.h"
 

@@ -10,7 +10,7 @@
 #include <ptflame/error.h>
 #include <stdbool.h>
 
-#include "common/kv_command.h"
+#include "wal/kv_command.h"
 
 #define KV_RECORD_HEAD 40
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "common/kv_command.h"
+#include "wal/kv_command.h"
 #include "net/kv_batcher.h"
 #include "net/kv_resp.h"
 

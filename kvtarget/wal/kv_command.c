@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "common/kv_command.h"
+#include "wal/kv_command.h"
 
 #include "base/reader.h"
 
