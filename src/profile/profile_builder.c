@@ -186,12 +186,12 @@ static int compare_threads(const void *a, const void *b)
 	return x->start_ns < y->start_ns ? -1 : x->start_ns > y->start_ns;
 }
 
-/* A thread that did nothing in the window (no code, no time), or that only the tracepoints of the
- * whole machine tell of. */
+/* A thread that did nothing in the window (no code, no time), or that only records of whole
+ * CPUs tell of. */
 static bool is_left_out(
         const struct ptf_profile_thread *thread, const struct ptf_thread_timeline *life)
 {
-	return !thread->tree.root.children && (thread->start_ns == thread->end_ns || !life->named);
+	return !life->named || (thread->start_ns == thread->end_ns && !thread->tree.root.children);
 }
 
 int ptf_thread_set_finish(struct ptf_thread_set *set, struct ptf_profile *profile,

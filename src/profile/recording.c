@@ -292,15 +292,21 @@ static int add_thread_spans(struct ptf_recording *recording, struct ptf_run_span
 	return rc;
 }
 
-/* Which life of its thread a span belongs to. */
-static uint32_t life_of(const struct ptf_recording *recording, int32_t tid, uint64_t time_ns)
+/* Who ran on a CPU since then. A thread that nothing names is not recorded: what is traced while
+ * records say that it runs is the rest of another's way through the scheduler. */
+static struct ptf_run_span who_ran(
+        const struct ptf_recording *recording, const struct ptf_cpu_span *cpu)
 {
+	struct ptf_run_span who = {.from_ns = cpu->from_ns, .pid = cpu->pid, .tid = cpu->tid};
+	const struct ptf_thread_timeline *life, *all;
 	size_t n;
-	const struct ptf_thread_timeline *all = ptf_timelines_all(recording->timelines, &n);
-	const struct ptf_thread_timeline *life =
-	        ptf_timelines_find(recording->timelines, tid, time_ns);
 
-	return life ? (uint32_t)(life - all) : UINT32_MAX;
+	all = ptf_timelines_all(recording->timelines, &n);
+	life = ptf_timelines_find(recording->timelines, cpu->tid, cpu->from_ns);
+	who.life = life ? (uint32_t)(life - all) : UINT32_MAX;
+	if (life && !life->named)
+		who.pid = who.tid = -1;
+	return who;
 }
 
 static int switches_are_missing(size_t n_threads, struct ptf_error *err)
@@ -336,13 +342,8 @@ static int add_cpu_spans(struct ptf_recording *recording, struct ptf_run_spans *
 		                .code = ptf_code_images_kernel(recording->images)},
 		        err);
 	for (size_t i = 0; i < n && rc == 0; i++) {
-		struct ptf_run_span who = {.from_ns = cpu[i].from_ns,
-		        .pid = cpu[i].pid,
-		        .tid = cpu[i].tid,
-		        .life = life_of(recording, cpu[i].tid, cpu[i].from_ns)};
-
-		rc = add_thread_spans(
-		        recording, spans, who, i + 1 < n ? cpu[i + 1].from_ns : UINT64_MAX, err);
+		rc = add_thread_spans(recording, spans, who_ran(recording, &cpu[i]),
+		        i + 1 < n ? cpu[i + 1].from_ns : UINT64_MAX, err);
 	}
 	return rc;
 }
@@ -363,17 +364,19 @@ static int add_stream_spans(struct ptf_recording *recording, size_t index, struc
 }
 
 /* Code whose thread is not known (before the first switch, or because a record was lost) has to be
- * walked all the same to get to what follows: it is most likely a neighbour's. */
-static void guess_code(struct ptf_run_spans *spans)
+ * walked all the same to get to what follows: it is most likely a neighbour's. kernel: what those
+ * have that have no code of their own. */
+static void guess_code(struct ptf_run_spans *spans, const struct ptf_code_epoch *kernel)
 {
 	const struct ptf_code_epoch *code = NULL;
 
 	for (size_t i = 0; i < spans->n && !code; i++)
-		code = spans->v[i].code;
+		code = spans->v[i].code == kernel ? NULL : spans->v[i].code;
 	ptf_vec_foreach (span, spans) {
-		if (span->code)
+		if (span->code && span->code != kernel)
 			code = span->code;
-		span->code = code;
+		else if (code)
+			span->code = code;
 	}
 }
 
@@ -387,7 +390,7 @@ static int find_spans(struct ptf_recording *recording, struct ptf_error *err)
 		return no_memory(err);
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		rc = add_stream_spans(recording, i, err);
-		guess_code(&recording->spans[i]);
+		guess_code(&recording->spans[i], ptf_code_images_kernel(recording->images));
 	}
 	return rc;
 }

@@ -340,7 +340,8 @@ static int thread_in(struct ptf_timelines *timelines, struct life *life,
 	return life->out ? close_span(life, sid->time_ns, err) : 0;
 }
 
-/* SWITCH and SWITCH_CPU_WIDE of the thread in the sample_id; tid 0 is the idle task. */
+/* SWITCH and SWITCH_CPU_WIDE of the thread in the sample_id; tid 0 is the idle task. The latter
+ * tells of every thread of a CPU: perf asks for it even where it records one process. */
 static int add_switch(
         struct ptf_timelines *timelines, const struct ptf_record *record, struct ptf_error *err)
 {
@@ -352,9 +353,10 @@ static int add_switch(
 		return 0;
 	timelines->switches = true;
 	if (sid->tid > 0) {
-		life = current_life(timelines, sid->pid, sid->tid);
+		life = any_life(timelines, sid->pid, sid->tid);
 		if (!life)
 			return no_memory(err);
+		life->t.named |= record->type == PTF_RECORD_SWITCH;
 		rc = record->sw.out ? thread_out(timelines, life, sid, SOURCE_SWITCH,
 		                              record->sw.preempt, err)
 		                    : thread_in(timelines, life, sid, SOURCE_SWITCH, err);

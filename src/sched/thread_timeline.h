@@ -8,8 +8,8 @@
  * scheduler's tracepoints (sched/tracepoints.h).
  *
  * SWITCH and sched_switch may both tell of a switch: whichever comes first counts, and who is out
- * cannot go out again. Tracepoints of the whole machine tell of threads that nobody records; such
- * a life is not `named` and belongs into a profile only if code of it was traced.
+ * cannot go out again. Tracepoints and SWITCH_CPU_WIDE records tell of all threads of a machine,
+ * also of those that nobody records; such a life is not `named` and does not belong into a profile.
  */
 #ifndef PTF_THREAD_TIMELINE_H
 #define PTF_THREAD_TIMELINE_H
@@ -72,8 +72,8 @@ void ptf_timelines_use_tracepoints(
 
 /* Before freeze: a simulated thread waited for the recorder; where it was blocked meanwhile, that
  * is why. */
-int ptf_timelines_add_wait(struct ptf_timelines *timelines, const struct ptf_record_wait *wait,
-        struct ptf_error *err);
+int ptf_timelines_add_wait(
+        struct ptf_timelines *timelines, const struct ptf_record_wait *wait, struct ptf_error *err);
 
 /* To be called first: the kernel does not say why a thread is switched out (before Linux 4.17). */
 void ptf_timelines_reasons_unknown(struct ptf_timelines *timelines);

@@ -183,6 +183,18 @@ class Cpus(Accounting):
         self.assertEqual({s for s in self.threads_in_perf(path) if s[1] != "leaf"},
                          {(ONE, "alpha"), (TWO, "beta")})
 
+    def test_strangers(self):
+        """perf records the switches of whole CPUs even where it records one process: the threads of
+        others that they tell of are none of ours."""
+        recording = self.recording(per_cpu=True)
+        stream = recording.stream(cpu=0).psb(10_050)
+        recording.cpu_switch(10_060, 10_080, 0, (90, 91), BOTH[0])
+        self.round(stream, self.code.alpha, 10_100, 10_300)
+        recording.cpu_switch(10_400, 10_420, 0, BOTH[0], (90, 92), preempted=True)
+        threads, stacks = self.report(recording)
+        self.assertEqual(set(threads), {ONE, TWO})
+        self.assertEqual(stacks[(ONE, "alpha", KERNEL, "[preempted]")], 9600)
+
     def test_a_thread_moves_between_cpus(self):
         """Its stack goes with it: what was called on one CPU returns on another."""
         recording = self.recording(per_cpu=True)

@@ -668,6 +668,9 @@ static void test_cpus(void **state)
 	assert_cpu(t, -1, 0, NULL);
 	assert_off(life(t, 11, 1000), 1100, WINDOW_END, PTF_OFF_BLOCKED, 0);
 	assert_off(life(t, 12, 1000), WINDOW_START, 1200, PTF_OFF_BLOCKED, 0);
+	/* Switches of a CPU may be anybody's; those of a thread are of one that is recorded. */
+	assert_false(life(t, 11, 1000)->named);
+	assert_true(life(t, 13, 1000)->named);
 	ptf_timelines_destroy(t);
 }
 
