@@ -110,6 +110,14 @@ static void disconnect(struct client *c)
 	c->in.n = c->in_at = c->out.n = 0;
 }
 
+static void release_client(struct client *c)
+{
+	disconnect(c);
+	ptf_vec_release(&c->in);
+	ptf_vec_release(&c->out);
+	ptf_vec_release(&c->history);
+}
+
 static bool wait_connected(int fd)
 {
 	struct pollfd p = {.fd = fd, .events = POLLOUT};
@@ -431,9 +439,9 @@ static int verify(struct client *clients)
 
 	for (uint64_t key = 0; key < o.keys && good; key++)
 		good = read_key(&reader, key);
-	disconnect(&reader);
 	if (!good) {
 		puts("verify: the cluster does not answer");
+		release_client(&reader);
 		return 1;
 	}
 	for (unsigned i = 0; i <= o.threads; i++) {
@@ -443,8 +451,8 @@ static int verify(struct client *clients)
 			kv_vec_push(&all, *op);
 			unknown += op->end == KV_HISTORY_NEVER;
 		}
-		ptf_vec_release(history);
 	}
+	release_client(&reader);
 	good = kv_history_check(&all, why, sizeof(why));
 	printf("verify: %zu operations (%" PRIu64 " of unknown outcome) on %" PRIu64
 	       " keys: %s%s\n",
@@ -614,9 +622,7 @@ int main(int argc, char **argv)
 		status = verify(clients);
 	for (unsigned i = 0; i < o.threads; i++) {
 		free(clients[i].ops);
-		ptf_vec_release(&clients[i].in);
-		ptf_vec_release(&clients[i].out);
-		ptf_vec_release(&clients[i].history);
+		release_client(&clients[i]);
 	}
 	free(clients);
 	return status;
