@@ -635,19 +635,9 @@ static int on_comm(struct ptf_sim_recording *rec, const struct ptf_sim_msg *msg,
 	        comm.time_ns ? comm.time_ns : base_ns, err);
 }
 
-/* The leader's stream ends here: the new program's is another one. */
-static int restart_leader(
-        struct ptf_sim_recording *rec, struct sim_thread *leader, struct ptf_error *err)
-{
-	struct ptf_aux_target target = aux_target(rec);
-	int rc = leader->stream ? ptf_aux_writer_flush(leader->stream, &target, err) : 0;
-
-	leader->stream = NULL;
-	return rc;
-}
-
 /* execve: the threads but the leader end, the leader goes on under a new name (if it is simulated
- * again; else it is out of sight, which is as good as its end). */
+ * again; else it is out of sight, which is as good as its end). So does its stream, of which the
+ * old program's last bytes may still come. */
 static int on_exec(struct ptf_sim_recording *rec, const struct ptf_sim_msg *msg, uint64_t base_ns,
         struct ptf_error *err)
 {
@@ -670,8 +660,6 @@ static int on_exec(struct ptf_sim_recording *rec, const struct ptf_sim_msg *msg,
 	if (rc < 0 || !leader || !leader->alive)
 		return rc;
 	rc = emit_comm(rec, leader, slash ? slash + 1 : path, true, exec.time_ns, err);
-	if (rc == 0)
-		rc = restart_leader(rec, leader, err);
 	if (rc == 0 && !exec.simulated)
 		rc = end_thread(rec, leader, exec.time_ns, err);
 	return rc;

@@ -277,6 +277,25 @@ class Memcached(Server):
         self.check_stack_rules(data)
 
 
+class Shell(Server):
+    """Shells that become each other: forks, execs and longjmps of a stripped program."""
+
+    SCRIPT = 'for i in 1 2 3; do x=$(echo $i); done; [ "$1" = 0 ] || exec bash -c "$0" "$0" $(($1-1))'
+
+    @classmethod
+    def setUpClass(cls):
+        lib.need_simulator()
+        lib.need_program("bash")
+
+    def test_programs_executed_in_a_chain(self):
+        data = self.file("shell.data")
+        lib.record(data, ["bash", "-c", self.SCRIPT, self.SCRIPT, "3"], clock="real")
+        report = lib.report_json(data)
+        self.assertEqual(report["decode"]["errors"], 0)
+        self.assertEqual(report["decode"]["lost_bytes"], 0)
+        self.check_stack_rules(data)
+
+
 SQL = """create table t(a integer primary key, b text);
 with recursive n(i) as (select 1 union all select i + 1 from n where i < 500)
 insert into t select i, 'row ' || i from n;
