@@ -29,7 +29,8 @@ static int map_fd(struct ptf_file_map *map, int fd, const char *path, struct ptf
 
 int ptf_file_map_init(struct ptf_file_map *map, const char *path, struct ptf_error *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* A FIFO of that name must not hold us up: it is refused. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	int rc;
 
 	*map = (struct ptf_file_map){0};

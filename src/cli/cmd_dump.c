@@ -166,6 +166,7 @@ int cmd_dump(int argc, char **argv)
 	int rc;
 
 	argp_err_exit_status = PTF_EXIT_USAGE;
+	argv[0] = "ptflame dump";
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
 	if (o.raw)
 		return dump_raw(o.input);

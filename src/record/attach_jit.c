@@ -100,7 +100,8 @@ static bool keep_dump(struct attaching *a, int32_t pid, const char *path)
 {
 	char inside[PATH_MAX];
 
-	if (is_kept(a, path))
+	/* The kernel writes absolute names; others could lead out of the recording. */
+	if (is_kept(a, path) || path[0] != '/' || strstr(path, "/../"))
 		return true;
 	snprintf(inside, sizeof(inside), "/proc/%d/root%s", (int)pid, path);
 	if (!keep(a, inside, path))

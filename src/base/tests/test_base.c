@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -15,6 +16,7 @@
 
 #include "base/arena.h"
 #include "base/attached_files.h"
+#include "base/file_map.h"
 #include "base/hash_map.h"
 #include "base/reader.h"
 #include "base/thread_pool.h"
@@ -273,11 +275,27 @@ static void attached_files_may_be_damaged(void **state)
 	unlink(path);
 }
 
+static void a_fifo_is_no_file(void **state)
+{
+	char directory[] = "/tmp/ptf-base-XXXXXX", path[64];
+	struct ptf_file_map map;
+
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/fifo", directory);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	alarm(10); /* opening must not wait for a writer */
+	assert_int_equal(ptf_file_map_init(&map, path, NULL), -PTF_EINVAL);
+	alarm(0);
+	unlink(path);
+	rmdir(directory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(attached_files_stay_with_the_file),
 	        cmocka_unit_test(attached_files_may_be_damaged),
+	        cmocka_unit_test(a_fifo_is_no_file),
 	        cmocka_unit_test(error_keeps_context),
 	        cmocka_unit_test(reader_stops_at_the_end),
 	        cmocka_unit_test(arena_gives_zeroed_aligned_memory),

@@ -84,8 +84,10 @@ class OffCpu(lib.TestCase):
         for way in ("nanosleep", "mutex", "cond", "poll", "pipe"):
             path = f"wait_thread;wait_outer;wait_{way}"
             self.assertGreater(waits.get(path, 0), 20e6, f"{path}: {dict(waits)}")
-        self.assertEqual({path for path in waits if not path.startswith("wait_thread;wait_outer;")},
-                         {path for path in waits if path == "wait_thread"})
+        # Whoever computes on the way there may be preempted.
+        self.assertLessEqual(
+            {path for path in waits if not path.startswith("wait_thread;wait_outer;")},
+            {"wait_thread", "wait_thread;wait_outer"})
 
     def test_sqlite(self):
         lib.need_program("sqlite3")
