@@ -195,28 +195,17 @@ static uint64_t power_of_two_down(uint64_t x)
 	return power > x ? power / 2 : power;
 }
 
-static unsigned cpus_in(const char *list)
-{
-	unsigned count = 0, first, last;
-	int used;
-
-	while (sscanf(list, "%u%n", &first, &used) == 1) {
-		list += used;
-		last = first;
-		if (sscanf(list, "-%u%n", &last, &used) == 1)
-			list += used;
-		count += last >= first ? last - first + 1 : 0;
-		list += *list == ',';
-	}
-	return count ? count : 1;
-}
-
 static unsigned count_buffers(
         const struct ptf_record_options *options, const struct ptf_pt_hardware *hardware)
 {
+	unsigned named;
+
 	if (options->tid)
 		return 1;
-	return options->cpus ? cpus_in(options->cpus) : hardware->cpus;
+	if (!options->cpus)
+		return hardware->cpus;
+	named = ptf_pt_hardware_count_cpus(options->cpus);
+	return named ? named : 1;
 }
 
 /* Bytes that we may lock for perf buffers in all; UINT64_MAX: no limit. */

@@ -41,8 +41,7 @@ static long read_number(const char *root, const char *name, long otherwise)
 	return end == line ? otherwise : value;
 }
 
-/* "0-3,6" is 5 CPUs. */
-static unsigned count_cpus(const char *list)
+unsigned ptf_pt_hardware_count_cpus(const char *list)
 {
 	unsigned count = 0, first, last;
 	int used;
@@ -64,7 +63,7 @@ static void read_cpus(struct ptf_pt_hardware *hardware, const char *root)
 	char line[256];
 
 	if (read_line(root, "/sys/devices/system/cpu/online", line, sizeof(line)))
-		hardware->cpus = count_cpus(line);
+		hardware->cpus = ptf_pt_hardware_count_cpus(line);
 	if (!hardware->cpus)
 		hardware->cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 }

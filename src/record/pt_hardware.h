@@ -29,6 +29,9 @@ struct ptf_pt_hardware {
 /* root is put before every file name ("" for the real ones; tests have their own). */
 void ptf_pt_hardware_probe(struct ptf_pt_hardware *hardware, const char *root);
 
+/* CPUs in a list as the kernel and perf write it: 5 in "0-3,6"; 0: it is no list. */
+unsigned ptf_pt_hardware_count_cpus(const char *list);
+
 /* Why there is no Intel PT here and what can be done; text is a buffer of `size` bytes. */
 void ptf_pt_hardware_explain(const struct ptf_pt_hardware *hardware, char *text, size_t size);
 
