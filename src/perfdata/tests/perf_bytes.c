@@ -142,3 +142,18 @@ void perf_bytes_write(const struct perf_bytes *b, const char *path)
 	if (!file || fwrite(b->v, 1, b->n, file) != b->n || fclose(file) != 0)
 		abort();
 }
+
+void perf_bytes_make_dir(char dir[PERF_BYTES_DIR_SIZE])
+{
+	strcpy(dir, "/tmp/ptflame-test-XXXXXX");
+	if (!mkdtemp(dir))
+		abort();
+}
+
+int perf_bytes_remove_dir(const char *dir)
+{
+	char command[PERF_BYTES_DIR_SIZE + 16];
+
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	return system(command);
+}

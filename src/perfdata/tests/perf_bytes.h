@@ -55,4 +55,10 @@ void perf_bytes_set_u64(struct perf_bytes *b, size_t at, uint64_t value);
 
 void perf_bytes_write(const struct perf_bytes *b, const char *path);
 
+/* A new directory in /tmp for a test's files, and its end with all that is in it (0: it is gone).
+ */
+enum { PERF_BYTES_DIR_SIZE = 64 };
+void perf_bytes_make_dir(char dir[PERF_BYTES_DIR_SIZE]);
+int perf_bytes_remove_dir(const char *dir);
+
 #endif

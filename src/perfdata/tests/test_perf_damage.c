@@ -15,13 +15,12 @@
 #include "perfdata/perf_reader.h"
 #include "perfdata/tests/perf_bytes.h"
 
-static char dir[64], path[96];
+static char dir[PERF_BYTES_DIR_SIZE], path[96];
 static struct perf_bytes data, file; /* of the test that runs */
 
 static int set_up(void **state)
 {
-	strcpy(dir, "/tmp/ptflame-test-XXXXXX");
-	assert_non_null(mkdtemp(dir));
+	perf_bytes_make_dir(dir);
 	snprintf(path, sizeof(path), "%s/perf.data", dir);
 	data.n = file.n = 0;
 	return 0;
@@ -29,10 +28,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	char command[96];
-
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	return system(command);
+	return perf_bytes_remove_dir(dir);
 }
 
 static const struct perf_bytes_event simple = {
