@@ -23,7 +23,7 @@ static const struct argp_option options[] = {
         {"by", OPT_BY, "WHAT", 0, "Outermost frame: comm (default), thread or process", 0},
         {"paths", OPT_PATHS, NULL, 0, "json: counts, times and latencies of every call path too",
                 0},
-        {"annotate", OPT_ANNOTATE, NULL, 0, "Name frames `name:calls(partial),avg:ns,p99:ns'", 0},
+        {"annotate", OPT_ANNOTATE, NULL, 0, "Name frames `name:calls(partial),avg:ns'", 0},
         {0},
 };
 
